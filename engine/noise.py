@@ -1,0 +1,34 @@
+"""Gaussian noise drawn for each image from its own seed, so that an image in a batch equals the image alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..kernels import philox
+
+Stream = Literal["transition", "measurement", "solver"]
+_STREAMS: dict[Stream, int] = {"transition": 0, "measurement": 1, "solver": 2}
+
+
+def standard_normal(
+    shape: Iterable[int],
+    seeds: Iterable[int],
+    *,
+    step: int = 0,
+    stream: Stream = "transition",
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """n ~ N(0, I): one image of `shape` a seed, [B, *shape] float32.
+
+    The numbers depend on (seed, stream, step) alone. `stream` keeps the noise of the transition, of the measurement and of a
+    solver's own chain apart; `step` counts within a stream.
+    """
+    size = tuple(shape)
+    count = math.prod(size)
+    images = [philox.normal(count, seed, step, _STREAMS[stream], device).reshape(size) for seed in seeds]
+    return torch.stack(images)

@@ -1,0 +1,150 @@
+"""What every operator is: a map H from pictures to measurements, and how its gradient is taken.
+
+A picture is x [B, C, H, W] in the [-1, 1] range; a measurement is whatever H makes of it. Sums run over the entries of one
+image, never over the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from ..noise import standard_normal
+
+
+class Operator(nn.Module):
+    """H. A subclass needs only `forward`; everything else has a default that is right, if not always fast.
+
+    linear:         H(x) is linear in x. Linear operators derive from `LinearOperator`.
+    differentiable: autograd through `forward` gives a useful gradient. If not, `surrogate_vjp` stands in (Eq. 17).
+    """
+
+    linear: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """H(x): [B, C, H, W] in [-1, 1] -> measurement [B, ...]."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(x)")
+
+    def vjp(self, x: Tensor, u: Tensor) -> Tensor:
+        """J_H(x)^T u: x [B, C, H, W], u shaped like H(x) -> [B, C, H, W]. Autograd unless a subclass knows better."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (g,) = torch.autograd.grad(self.forward(x), x, u)
+        return g
+
+    def surrogate_vjp(self, x: Tensor, u: Tensor) -> Tensor:
+        """J_H'(x)^T u for a differentiable H' close to H (Eq. 17 of the paper). H' = H where H is differentiable."""
+        return self.vjp(x, u)
+
+    def data_gradient(self, x: Tensor, y: Tensor) -> Tensor:
+        """J^T (H(x) - y), half the gradient of ||H(x) - y||^2: the data term of the inner problem (Eq. 13)."""
+        return self.surrogate_vjp(x, self.forward(x) - y)
+
+    def degrade(self, x: Tensor, noise: float = 0.0, seed: int = 0) -> Tensor:
+        """y = H(x) + noise * n, n ~ N(0, I) drawn for each image from its own seed (seed + index).
+
+        x [B, C, H, W] in [-1, 1]; noise is a standard deviation in the measurement's units and must not be negative.
+        """
+        if not noise >= 0:
+            raise ValueError(f"noise is a standard deviation and must be >= 0, got {noise}")
+        y = self.forward(x)
+        if noise == 0:
+            return y
+        seeds = range(seed, seed + y.shape[0])
+        return y + noise * standard_normal(y.shape[1:], seeds, stream="measurement", device=y.device).to(y.dtype)
+
+    def start(self, y: Tensor) -> Tensor:
+        """A picture made from the measurement alone, [B, C, H, W]: the pseudo-inverse, or the nearest thing to it.
+
+        Shown beside restorations and used as the zero-cost baseline; the solvers do not depend on it.
+        """
+        self._missing("start(y)")
+
+    def _missing(self, what: str) -> NoReturn:
+        raise NotImplementedError(f"{type(self).__name__} has no {what}")
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """A cheap basis in which H^T H is diagonal: H^T H = V diag(eigenvalues) V^-1.
+
+    to_basis:    x [B, C, H, W] -> coefficients V^-1 x; an array that broadcasts against `eigenvalues`.
+    from_basis:  coefficients -> V c, [B, C, H, W].
+    eigenvalues: real, >= 0.
+    norms:       weight of each coefficient's square in ||x||^2, or None where V is orthonormal. The half spectrum of a real
+                 FFT needs it.
+    """
+
+    to_basis: Callable[[Tensor], Tensor]
+    from_basis: Callable[[Tensor], Tensor]
+    eigenvalues: Tensor
+    norms: Tensor | None = None
+
+
+class LinearOperator(Operator):
+    """A linear H. A subclass gives `forward` and, where it can, `adjoint`, `pinv` and `spectrum`."""
+
+    linear: ClassVar[bool] = True
+
+    def adjoint(self, u: Tensor) -> Tensor:
+        """H^T u, measurement -> [B, C, H, W]. Autograd of <H(x), u> unless a subclass knows better."""
+        return super().vjp(torch.zeros(self.picture_shape(u), dtype=_real(u.dtype), device=u.device), u)
+
+    def vjp(self, x: Tensor, u: Tensor) -> Tensor:
+        return self.adjoint(u)
+
+    def picture_shape(self, y: Tensor) -> tuple[int, ...]:
+        """Shape of the picture behind a measurement; the measurement's own shape unless a subclass says otherwise."""
+        return tuple(y.shape)
+
+    def normal(self, x: Tensor) -> Tensor:
+        """H^T H x."""
+        return self.adjoint(self.forward(x))
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """H^+ y, the least-squares picture of smallest norm. Raises NotImplementedError where it is not cheap."""
+        basis = self.spectrum(tuple(self.picture_shape(y)))
+        if basis is None:
+            self._missing("cheap pseudo-inverse")
+        lam = basis.eigenvalues
+        keep = lam > 1e-6 * lam.amax()
+        inverse = torch.where(keep, 1 / torch.where(keep, lam, torch.ones_like(lam)), torch.zeros_like(lam))
+        return basis.from_basis(inverse * basis.to_basis(self.adjoint(y)))
+
+    def spectrum(self, shape: tuple[int, ...]) -> Spectrum | None:
+        """The basis of H^T H for pictures of `shape` [B, C, H, W], or None where there is no cheap one."""
+        return None
+
+    def start(self, y: Tensor) -> Tensor:
+        return self.pinv(y)
+
+
+def _real(dtype: torch.dtype) -> torch.dtype:
+    return dtype.to_real() if dtype.is_complex else dtype
+
+
+def norm_squared(operator: LinearOperator, shape: tuple[int, ...], iterations: int = 60, seed: int = 0) -> float:
+    """L = lmax(H^T H) by power iteration on one picture of `shape` [B, C, H, W] (B is taken as 1).
+
+    An estimate from below; 60 iterations give about three digits on the operators here.
+    """
+    dtype, device = torch.float32, torch.device("cpu")
+    for tensor in [*operator.parameters(), *operator.buffers()]:
+        dtype, device = (_real(tensor.dtype) if tensor.is_floating_point() else dtype), tensor.device
+        break
+    generator = torch.Generator().manual_seed(seed)
+    v = torch.randn((1, *shape[1:]), generator=generator, dtype=torch.float64).to(dtype).to(device)
+    lam = 0.0
+    for _ in range(iterations):
+        v = v / torch.linalg.vector_norm(v)
+        w = operator.normal(v)
+        lam = float(torch.linalg.vector_norm(w))
+        if lam == 0.0:
+            return 0.0
+        v = w
+    return lam

@@ -1,0 +1,115 @@
+"""What a training run is made of: its settings, its noise levels, its optimiser, its loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..unet import UNetConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Settings of a run; with the seed they reproduce it.
+
+    images:    crops seen in all. The last `cooldown` share of them lets the learning rate fall to zero.
+    crop:      side of a training crop in pixels, a multiple of the network's.
+    muon_rate: learning rate of the convolutions (Muon); rate: of everything else (AdamW).
+    ema_images: half-life of the weight average, in crops.
+    """
+
+    network: UNetConfig = UNetConfig()
+    sigma_data: float = 0.5
+    images: int = 1_000_000
+    batch: int = 32
+    crop: int = 64
+    muon_rate: float = 2e-3
+    rate: float = 1e-3
+    weight_decay: float = 0.0
+    warmup_images: int = 5_000
+    cooldown: float = 0.2
+    ema_images: int = 20_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.crop % self.network.multiple:
+            raise ValueError(f"crop must be a multiple of {self.network.multiple} for this network, got {self.crop}")
+        if self.images < self.batch or self.batch < 1:
+            raise ValueError(f"images must be at least one batch, got images={self.images}, batch={self.batch}")
+        if not 0 <= self.cooldown <= 1:
+            raise ValueError(f"cooldown must lie in [0, 1], got {self.cooldown}")
+
+    def rate_factor(self, seen: int) -> float:
+        """Share of the full learning rate after `seen` crops: up in a line, level, down in a line."""
+        up = min(1.0, (seen + self.batch) / max(self.warmup_images, 1))
+        left = (self.images - seen) / max(self.cooldown * self.images, 1e-9)
+        return max(0.0, min(up, left, 1.0))
+
+    def ema_decay(self, seen: int) -> float:
+        """Weight of the old average at one step; the half-life grows with the run so that the start is forgotten."""
+        half_life = min(self.ema_images, max(seen, self.batch) * 0.1)
+        return float(0.5 ** (self.batch / half_life))
+
+
+def draw_sigma(count: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """Noise levels of a batch: nine tenths log-normal around the levels restoration uses, one tenth anywhere.
+
+    ln sigma ~ N(ln 0.22, 1.2^2), or uniform in [ln 0.004, ln 110] so that no level in 0.005 .. 100 is unknown.
+    """
+    normal = torch.randn(count, generator=generator, device=device) * 1.2 + math.log(0.22)
+    low, high = math.log(0.004), math.log(110.0)
+    anywhere = torch.rand(count, generator=generator, device=device) * (high - low) + low
+    wide = torch.rand(count, generator=generator, device=device) < 0.1
+    return torch.where(wide, anywhere, normal.clamp(low, high)).exp()
+
+
+def denoising_loss(denoiser: nn.Module, clean: Tensor, sigma: Tensor, noise: Tensor, sigma_data: float) -> Tensor:
+    """mean of ((D(x + sigma n, sigma) - x) / c_out)^2, the EDM loss with its own weight 1 / c_out^2."""
+    s = sigma[:, None, None, None]
+    c_out = s * sigma_data / (s.square() + sigma_data**2).sqrt()
+    error = (denoiser(clean + s * noise, sigma) - clean) / c_out
+    return error.square().mean()
+
+
+class Optimizers:
+    """Muon for the convolutions, AdamW for the rest, stepped together.
+
+    torch's Muon takes matrices. A convolution's weight [out, in, k, k] is handed over as the matrix [out, in k k] that
+    shares its memory; its gradient is viewed the same way before each step.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+        convolutions = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d)]
+        chosen = {id(w) for w in convolutions}
+        others = [p for p in model.parameters() if id(p) not in chosen]
+        self._pairs = [(w, nn.Parameter(w.detach().view(w.shape[0], -1))) for w in convolutions]
+        self.muon = torch.optim.Muon(
+            [matrix for _, matrix in self._pairs],
+            lr=recipe.muon_rate,
+            weight_decay=recipe.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        self.adamw = torch.optim.AdamW(others, lr=recipe.rate, weight_decay=0.0, betas=(0.9, 0.99))
+        self._rates = (recipe.muon_rate, recipe.rate)
+
+    def step(self, factor: float) -> None:
+        for optimizer, rate in zip((self.muon, self.adamw), self._rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+        for weight, matrix in self._pairs:
+            assert weight.grad is not None
+            matrix.grad = weight.grad.reshape(matrix.shape)
+            weight.grad = None
+        self.muon.step()
+        self.adamw.step()
+        self.adamw.zero_grad()
+
+    def state_dict(self) -> dict[str, object]:
+        return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
+
+    def load_state_dict(self, state: dict[str, dict[str, object]]) -> None:
+        self.muon.load_state_dict(state["muon"])
+        self.adamw.load_state_dict(state["adamw"])

@@ -1,0 +1,1 @@
+"""The fused steps in Triton, each beside its plain twin. Importing this package needs neither Triton nor a GPU."""

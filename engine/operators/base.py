@@ -58,6 +58,10 @@ class Operator(nn.Module):
         seeds = range(seed, seed + y.shape[0])
         return y + noise * standard_normal(y.shape[1:], seeds, stream="measurement", device=y.device).to(y.dtype)
 
+    def picture_shape(self, y: Tensor) -> tuple[int, ...]:
+        """Shape of the picture behind a measurement; the measurement's own shape unless a subclass says otherwise."""
+        return tuple(y.shape)
+
     def start(self, y: Tensor) -> Tensor:
         """A picture made from the measurement alone, [B, C, H, W]: the pseudo-inverse, or the nearest thing to it.
 
@@ -97,10 +101,6 @@ class LinearOperator(Operator):
 
     def vjp(self, x: Tensor, u: Tensor) -> Tensor:
         return self.adjoint(u)
-
-    def picture_shape(self, y: Tensor) -> tuple[int, ...]:
-        """Shape of the picture behind a measurement; the measurement's own shape unless a subclass says otherwise."""
-        return tuple(y.shape)
 
     def normal(self, x: Tensor) -> Tensor:
         """H^T H x."""

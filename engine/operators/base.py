@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,23 @@ class Operator(nn.Module):
 
     linear:         H(x) is linear in x. Linear operators derive from `LinearOperator`.
     differentiable: autograd through `forward` gives a useful gradient. If not, `surrogate_vjp` stands in (Eq. 17).
+
+    What an operator derives from a picture's size (matrices, masks, transfer functions) is made on first use, kept for the
+    last few sizes, and follows the dtype and device of its input. `operator.to(device)` only says where `spectrum` is made.
     """
 
     linear: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
+    _home: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("_home", torch.zeros(0), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where `operator.to(device)` put it; the CPU until then."""
+        return self._home.device
 
     def forward(self, x: Tensor) -> Tensor:
         """H(x): [B, C, H, W] in [-1, 1] -> measurement [B, ...]."""
@@ -69,6 +82,14 @@ class Operator(nn.Module):
         """
         self._missing("start(y)")
 
+    def config(self) -> dict[str, Any]:
+        """What `operators.from_config` needs to build this operator again: its name under "operator", plain values, tensors."""
+        self._missing("config(): it cannot be stored in a file")
+
+    def describe(self) -> dict[str, Any]:
+        """Name and parameters as plain values, for stats and for people. A tensor is named by its shape."""
+        return {key: _plain(value) for key, value in self.config().items()}
+
     def _missing(self, what: str) -> NoReturn:
         raise NotImplementedError(f"{type(self).__name__} has no {what}")
 
@@ -79,7 +100,7 @@ class Spectrum:
 
     to_basis:    x [B, C, H, W] -> coefficients V^-1 x; an array that broadcasts against `eigenvalues`.
     from_basis:  coefficients -> V c, [B, C, H, W].
-    eigenvalues: real, >= 0.
+    eigenvalues: real, >= 0, float64, on the operator's device. The two maps follow the dtype and device of their input.
     norms:       weight of each coefficient's square in ||x||^2, or None where V is orthonormal. The half spectrum of a real
                  FFT needs it.
     """
@@ -111,10 +132,10 @@ class LinearOperator(Operator):
         basis = self.spectrum(tuple(self.picture_shape(y)))
         if basis is None:
             self._missing("cheap pseudo-inverse")
-        lam = basis.eigenvalues
+        lam = basis.eigenvalues.to(device=y.device)
         keep = lam > 1e-6 * lam.amax()
         inverse = torch.where(keep, 1 / torch.where(keep, lam, torch.ones_like(lam)), torch.zeros_like(lam))
-        return basis.from_basis(inverse * basis.to_basis(self.adjoint(y)))
+        return basis.from_basis(inverse.to(_real(y.dtype)) * basis.to_basis(self.adjoint(y)))
 
     def spectrum(self, shape: tuple[int, ...]) -> Spectrum | None:
         """The basis of H^T H for pictures of `shape` [B, C, H, W], or None where there is no cheap one."""
@@ -122,6 +143,10 @@ class LinearOperator(Operator):
 
     def start(self, y: Tensor) -> Tensor:
         return self.pinv(y)
+
+
+def _plain(value: Any) -> Any:
+    return "x".join(map(str, value.shape)) if isinstance(value, Tensor) else value
 
 
 def _real(dtype: torch.dtype) -> torch.dtype:

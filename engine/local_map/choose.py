@@ -1,0 +1,62 @@
+"""Which strategy solves the local MAP step of an operator: chosen by itself, visible in stats, forced by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from ..operators.base import LinearOperator, Operator
+from .autograd import Autograd
+from .polynomial import Polynomial
+from .reference import Observed, Reference
+from .settings import LocalMAP
+from .spectral import Spectral
+
+
+class Strategy(Protocol):
+    """One way to solve the local MAP step. Built once for an operator, a shape and a schedule; then
+
+    observe(y):  what can be computed from a measurement once and shared by all steps.
+    solve(xhat, observed, index):  the local MAP estimate at step `index` of the schedule, [B, C, H, W].
+    Nothing of a measurement is kept inside, so one strategy serves several requests at a time.
+    """
+
+    name: str
+
+    def observe(self, y: Tensor) -> Observed: ...
+
+    def solve(self, xhat: Tensor, observed: Observed, index: int) -> Tensor: ...
+
+    def describe(self) -> dict[str, object]: ...
+
+
+def choose(operator: Operator, shape: Sequence[int]) -> str:
+    """Name of the fastest strategy that is exact for this operator and pictures of `shape` [B, C, H, W]."""
+    if Spectral.serves(operator, shape):
+        return Spectral.name
+    if Polynomial.serves(operator, shape):
+        return Polynomial.name
+    return Autograd.name
+
+
+def build(operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape: Sequence[int]) -> Strategy:
+    """The strategy that `settings.strategy` names, or the one `choose` picks for "auto".
+
+    Raises ValueError naming the operator and the mend when a forced strategy cannot serve it.
+    """
+    name = choose(operator, shape) if settings.strategy == "auto" else settings.strategy
+    if name == Reference.name:
+        return Reference(operator, settings, sigmas)
+    if name == Autograd.name:
+        return Autograd(operator, settings, sigmas)
+    if not isinstance(operator, LinearOperator):
+        raise ValueError(
+            f"strategy {name!r} does not serve {type(operator).__name__}: use auto, which picks {choose(operator, shape)!r}"
+        )
+    if name == Spectral.name:
+        return Spectral(operator, settings, sigmas, shape)
+    if name == Polynomial.name:
+        return Polynomial(operator, settings, sigmas, shape)
+    raise ValueError(f"strategy {name!r} does not serve {type(operator).__name__}: use auto")

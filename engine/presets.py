@@ -1,0 +1,93 @@
+"""Settings of a task as data: `presets.toml`, and what is derived where no row covers a case."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+REFERENCE_NOISE = 0.05
+# Below this noise level the data term is not weighed any higher: measurements are seldom better, and 1 / sigma_y^2 explodes.
+SMALLEST_NOISE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One row: N steps from sigma_max to sigma_min, K inner steps of length eta, k1 and k2 (see `local_map.LocalMAP`)."""
+
+    steps: int
+    inner_steps: int | Literal["exact"]
+    eta: float
+    k1: float
+    k2: float
+    sigma_max: float
+    sigma_min: float
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if not self.sigma_max > self.sigma_min > 0:
+            raise ValueError(f"need sigma_max > sigma_min > 0, got {self.sigma_max} and {self.sigma_min}")
+
+    def for_noise(self, noise: float) -> Preset:
+        """The row for another noise level: k2 grows as 1 / sigma_y^2, eta k2 (the stable step) stays."""
+        share = (REFERENCE_NOISE / max(noise, SMALLEST_NOISE)) ** 2
+        return replace(self, k2=self.k2 * share, eta=self.eta / share)
+
+    def options(self) -> dict[str, object]:
+        """The row as options of solver "lmaps"."""
+        return {"k1": self.k1, "k2": self.k2, "eta": self.eta, "inner_steps": self.inner_steps}
+
+
+def names() -> list[str]:
+    """Names that `preset=` takes."""
+    return sorted(_tables())
+
+
+def rows(preset: str) -> list[str]:
+    """Tasks that a preset has a row for."""
+    return [task for task in _tables()[_known(preset)] if task != "defaults"]
+
+
+def load(preset: str, task: str) -> Preset | None:
+    """The row of `task` in `preset`, or None where it has none. Raises ValueError for an unknown preset."""
+    table = _tables()[_known(preset)]
+    if task not in table:
+        return None
+    return Preset(**{**table.get("defaults", {}), **table[task]})
+
+
+def derived(preset: str, largest_eigenvalue: float) -> Preset:
+    """Settings for an operator that no row covers: the deblurring row with eta k2 L = 1.
+
+    largest_eigenvalue: L = lmax(J^T J). k2 is a weight per entry of the measurement and stays; the step follows L.
+    """
+    row = load(preset, "deblur-gaussian")
+    assert row is not None
+    if not (math.isfinite(largest_eigenvalue) and largest_eigenvalue > 0):
+        raise ValueError(f"lmax(J^T J) must be positive to derive a step size, got {largest_eigenvalue}")
+    return replace(row, eta=1 / (row.k2 * largest_eigenvalue))
+
+
+def _known(preset: str) -> str:
+    if preset not in _tables():
+        raise ValueError(f"unknown preset {preset!r}, available: {', '.join(names())}")
+    return preset
+
+
+@cache
+def _tables() -> dict[str, dict[str, dict[str, float]]]:
+    text = resources.files(__package__).joinpath("presets.toml").read_text(encoding="utf-8")
+    tables = tomllib.loads(text)
+    known = {f.name for f in fields(Preset)}
+    for preset, table in tables.items():
+        for task, row in table.items():
+            if unknown := set(row) - known:
+                raise ValueError(f"presets.toml: [{preset}.{task}] has unknown entries {sorted(unknown)}")
+    return tables
+
+
+__all__ = ["Preset", "derived", "load", "names", "rows"]

@@ -1,0 +1,46 @@
+"""Saving and resuming a training run exactly: weights, average, optimisers, random state, and how far it got."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .recipe import Optimizers, Recipe
+
+
+def save(
+    path: Path,
+    *,
+    recipe: Recipe,
+    seen: int,
+    model: nn.Module,
+    average: nn.Module,
+    optimizers: Optimizers,
+    generator: torch.Generator,
+) -> None:
+    """Write the whole state of a run to `path`, by way of a temporary file so that a half-written one is never left."""
+    state = {
+        "recipe": asdict(recipe),
+        "seen": seen,
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimizers": optimizers.state_dict(),
+        "generator": generator.get_state(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def load(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read what `save` wrote. Raises FileNotFoundError when there is nothing to resume from."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}: start without --resume")
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return state

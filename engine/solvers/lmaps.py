@@ -1,0 +1,46 @@
+"""LMAPS: the estimate is the local MAP, argmax p(x0 | x_t, y) (Algorithms 3 and 4 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from torch import Tensor
+
+from ..local_map import LocalMAP, build
+from ..local_map.settings import DataGradient
+from ..operators.base import Operator
+from .base import Shape, Solver, Step, check_rho
+
+
+class LMAPS(Solver):
+    """x0 = argmin_x (1 - r) ||x - xhat||^2 + r k2 ||y - H(x)||^2, solved by one of the strategies of `local_map`."""
+
+    name = "lmaps"
+
+    def __init__(
+        self,
+        operator: Operator,
+        sigmas: Sequence[float],
+        shape: Shape,
+        *,
+        k1: float,
+        k2: float,
+        eta: float,
+        inner_steps: int | Literal["exact"] = 100,
+        strategy: str = "auto",
+        data_gradient: DataGradient = "half",
+        rho: float = 1.0,
+    ) -> None:
+        self.rho = check_rho(rho)
+        self.settings = LocalMAP(k1, k2, eta, inner_steps, strategy, data_gradient)
+        self.local_map = build(operator, self.settings, sigmas, shape)
+
+    def observe(self, y: Tensor) -> Any:
+        return self.local_map.observe(y)
+
+    def estimate(self, xhat: Tensor, x: Tensor, at: Step) -> Tensor:
+        return self.local_map.solve(xhat, at.observed, at.index)
+
+    def describe(self) -> dict[str, object]:
+        return {"solver": self.name, **self.local_map.describe()}

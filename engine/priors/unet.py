@@ -52,7 +52,7 @@ class NoiseEmbedding(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         octaves = torch.linspace(-2.0, 4.0, width // 2)
-        self.register_buffer("frequencies", math.pi * 2.0**octaves, persistent=False)
+        self.register_buffer("frequencies", math.pi * octaves.exp2(), persistent=False)
         self.mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 
     def forward(self, c_noise: Tensor) -> Tensor:

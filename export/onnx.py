@@ -1,0 +1,229 @@
+"""A denoiser, any nn.Module (x, sigma) -> denoised, to one ONNX graph that is checked before it is kept.
+
+Inputs of the graph: x [B, C, H, W] float32, sigma [B] float32. Output: denoised [B, C, H, W] float32. B is free; H and
+W are any multiples of `multiple`. All arithmetic is float32. With `half` the weights are stored as float16 and cast up
+inside the graph, which every run time folds away when it loads: half the bytes on disk, the same speed.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, TensorProto
+
+INPUTS, OUTPUT = ("x", "sigma"), "denoised"
+# OpenVINO 2026 crashes on float32 graphs with static shapes from opset 21 on (GroupNormalization).
+DEFAULT_OPSET = 20
+TOLERANCE = 1e-4
+HALF_TOLERANCE = 1e-2
+
+
+class ExportError(RuntimeError):
+    """The exported graph does not compute what the module computes, or could not be made."""
+
+
+class Slice(NamedTuple):
+    """Where a tensor lies in a file of raw tensors: little-endian, contiguous, element type as ONNX counts them."""
+
+    location: str
+    offset: int
+    length: int
+    element_type: int
+
+
+def export_onnx(
+    module: nn.Module,
+    path: Path,
+    *,
+    channels: int,
+    multiple: int,
+    opset: int = DEFAULT_OPSET,
+    half: bool = False,
+    external: Mapping[str, Slice] | None = None,
+) -> None:
+    """Write `module` as an ONNX graph to `path`, after comparing it with the module on random inputs.
+
+    channels: C of x.  multiple: what H and W must be divisible by.
+    half:     store the weights as float16. The module's weights must be finite and below 65504 in magnitude.
+    external: for some or all of the module's parameters (by name), where their values already lie in a file beside
+              `path`; the graph then points there instead of holding a copy. Float16 slices are cast to float32 inside.
+
+    The file appears whole or not at all. Raises ExportError where the graph differs from the module by more than 1e-4
+    of the output's norm (1e-2 with `half`), ValueError for arguments that make no sense, ImportError where onnx,
+    onnxscript or onnxruntime is missing (pip install "lmaps-engine[onnx]").
+    """
+    if channels < 1 or multiple < 1:
+        raise ValueError(f"channels and multiple must be at least 1, got {channels} and {multiple}")
+    if half and external:
+        raise ValueError("half stores its own float16 copies; it cannot be combined with external weights")
+    module = module.eval()
+    model = _trace(module, channels, multiple, opset)
+    _strip(model)
+    if half:
+        _store_half(model.graph, {name for name, _ in module.named_parameters()})
+    if external:
+        _point_outside(model.graph, external)
+    _save_checked(model, module, path, channels, multiple, HALF_TOLERANCE if half else TOLERANCE)
+
+
+def _trace(module: nn.Module, channels: int, multiple: int, opset: int) -> ModelProto:
+    batch = torch.export.Dim("B", min=1, max=4096)
+    height, width = (multiple * torch.export.Dim(name, min=1, max=65536 // multiple) for name in ("h", "w"))
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    example = (
+        torch.zeros(2, channels, 4 * multiple, 6 * multiple, device=device),
+        torch.ones(2, device=device),
+    )
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            opset_version=opset,
+            input_names=list(INPUTS),
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: batch, 2: height, 3: width}, {0: batch}),
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ExportError("torch.onnx.export returned nothing")
+    model: ModelProto = program.model_proto
+    return model
+
+
+@contextmanager
+def _quiet() -> Any:
+    """The exporter logs and warns about packages and settings that do not concern us."""
+    import logging
+
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _strip(model: ModelProto) -> None:
+    """Drop what only describes: stack traces with the exporting machine's paths, names of shapes inside the graph."""
+    graph = model.graph
+    del graph.value_info[:], graph.metadata_props[:], model.metadata_props[:]
+    for item in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    graph.doc_string = model.doc_string = ""
+
+
+def _store_half(graph: GraphProto, names: set[str]) -> None:
+    from onnx import numpy_helper
+
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.name not in names or numpy_helper.to_array(tensor).dtype != np.float32:
+            continue
+        values = numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            short = values.astype(np.float16)
+        if not np.isfinite(short).all():
+            raise ExportError(f"{tensor.name} has values that float16 cannot hold (largest {np.abs(values).max():g})")
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(short, name))
+        casts.append(_renamed(tensor))
+    _prepend(graph, casts)
+
+
+def _point_outside(graph: GraphProto, external: Mapping[str, Slice]) -> None:
+    from onnx import TensorProto
+
+    casts, found = [], set()
+    for tensor in graph.initializer:
+        place = external.get(tensor.name)
+        if place is None:
+            continue
+        found.add(tensor.name)
+        for field in ("raw_data", "float_data"):
+            tensor.ClearField(field)
+        tensor.data_type = place.element_type
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", place.location), ("offset", place.offset), ("length", place.length)):
+            tensor.external_data.add(key=key, value=str(value))
+        if place.element_type != TensorProto.FLOAT:
+            casts.append(_renamed(tensor))
+    if missing := sorted(set(external) - found):
+        raise ExportError(f"the exporter folded or renamed {missing}, so they cannot be shared with another file")
+    _prepend(graph, casts)
+
+
+def _renamed(tensor: TensorProto) -> Any:
+    """Give the stored tensor a new name and return the Cast that makes float32 of it under the old one."""
+    from onnx import TensorProto, helper
+
+    name, tensor.name = tensor.name, f"{tensor.name}.stored"
+    return helper.make_node("Cast", [tensor.name], [name], name=f"{name}.cast", to=TensorProto.FLOAT)
+
+
+def _prepend(graph: GraphProto, nodes: Iterable[Any]) -> None:
+    nodes = [*nodes, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _save_checked(
+    model: ModelProto, module: nn.Module, path: Path, channels: int, multiple: int, tolerance: float
+) -> None:
+    import onnx
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, so that external data is found and the final rename stays on one file system.
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+        onnx.checker.check_model(str(temporary))
+        check_export(module, temporary, channels=channels, multiple=multiple, tolerance=tolerance)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_export(module: nn.Module, path: Path, *, channels: int, multiple: int, tolerance: float = TOLERANCE) -> None:
+    """Compare the graph with the module on random pictures of several shapes and noise levels 0.01 .. 100.
+
+    Raises ExportError where ||graph - module|| > tolerance * ||module|| for any picture.
+    """
+    from .onnxruntime import OnnxRuntimeGraph
+
+    graph = OnnxRuntimeGraph(path, threads=torch.get_num_threads())
+    generator = torch.Generator().manual_seed(0)
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    for batch, high, wide in ((1, 4, 4), (3, 5, 8)):
+        sigma = torch.logspace(-2, 2, 3)[:batch]
+        x = torch.randn(batch, channels, high * multiple, wide * multiple, generator=generator)
+        x = x * (1 + sigma.reshape(-1, 1, 1, 1))
+        with torch.no_grad():
+            want = module(x.to(device), sigma.to(device)).float().cpu()
+        got = torch.empty_like(want)
+        graph.run({"x": x.numpy(), "sigma": sigma.numpy()}, got.numpy())
+        error = (got - want).flatten(1).norm(dim=1) / want.flatten(1).norm(dim=1).clamp_min(1e-30)
+        if not (error <= tolerance).all():
+            raise ExportError(
+                f"the exported graph differs from the module by {error.max():.2e} of its norm at size "
+                f"{tuple(x.shape)}; {tolerance:.0e} is allowed"
+            )

@@ -1,0 +1,66 @@
+"""What a picture's file carries beside the pixels: EXIF and colour profiles."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from PIL import ExifTags, Image, ImageCms
+
+_ORIENTATION = int(ExifTags.Base.Orientation)
+
+# A TIFF keeps its layout and its EXIF in the same table; only these entries describe the photograph.
+_DESCRIPTIVE = frozenset(
+    int(tag)
+    for tag in (
+        ExifTags.Base.ImageDescription,
+        ExifTags.Base.Make,
+        ExifTags.Base.Model,
+        ExifTags.Base.Software,
+        ExifTags.Base.DateTime,
+        ExifTags.Base.Artist,
+        ExifTags.Base.Copyright,
+        ExifTags.IFD.Exif,
+        ExifTags.IFD.GPSInfo,
+    )
+)
+
+
+def exif_of(tiff: bytes) -> Image.Exif:
+    """The EXIF entries of a TIFF, which keeps them in the table of its layout."""
+    exif = Image.Exif()
+    exif.load(tiff)
+    return exif
+
+
+def orientation(exif: Image.Exif) -> int:
+    """The EXIF orientation, 1..8; 1 (as stored) where there is none or it is unreadable."""
+    try:
+        turn = exif.get(_ORIENTATION, 1)
+    except Exception:  # a damaged EXIF block says nothing about the pixels
+        return 1
+    return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+
+
+def kept_exif(exif: Image.Exif, kind: str, notes: list[str]) -> bytes | None:
+    """The EXIF block to write beside upright pixels, or None. A damaged one is dropped with a note."""
+    try:
+        for tag in list(exif):
+            if tag == _ORIENTATION or (kind == "TIFF" and tag not in _DESCRIPTIVE):
+                del exif[tag]
+        return exif.tobytes() if len(exif) else None
+    except Exception:  # as above
+        notes.append("had damaged EXIF data, which was dropped")
+        return None
+
+
+def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """A CMYK picture as sRGB, by its own profile where it has one."""
+    if icc:
+        try:
+            profile = ImageCms.ImageCmsProfile(BytesIO(icc))
+            converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if converted is not None:
+                return converted
+        except (ImageCms.PyCMSError, OSError):
+            pass  # not a CMYK profile, or a damaged one: the plain conversion is what is left
+    return image.convert("RGB")

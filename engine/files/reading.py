@@ -1,0 +1,178 @@
+"""A picture file in: PNG, JPEG, WebP or TIFF to a `Picture`."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from .deep import DeepTiff, decode_png, decode_tiff, deep_tiff, png_is_deep
+from .metadata import exif_of, kept_exif, orientation, to_srgb
+from .picture import Picture, Pixels
+from .problem import FileProblem, reason
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+MAX_PIXELS = 89_000_000
+MAX_BYTES = 1 << 30
+
+_SIGNATURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF")
+
+# What a mode of Pillow's is turned into before its pixels are taken. None: taken as it is.
+_PLAIN = {
+    "1": "L",
+    "L": None,
+    "LA": None,
+    "La": "LA",
+    "P": "RGB",
+    "PA": "RGBA",
+    "RGB": None,
+    "RGBX": "RGB",
+    "RGBA": None,
+    "RGBa": "RGBA",
+    "YCbCr": "RGB",
+}
+
+
+def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode a picture, upright (its EXIF orientation applied).
+
+    Grey stays grey; palettes and CMYK become RGB; 16-bit files keep 16 bits. Of an animation or a many-page TIFF, the
+    first picture is read and a note says so. The size is checked before any pixel is decoded.
+
+    Raises FileProblem for anything that cannot be read as such.
+    """
+    path = Path(path)
+    data = read_bytes(path)
+    with warnings.catch_warnings():  # Pillow's doubts about damaged metadata; what matters becomes a note or a problem
+        warnings.simplefilter("ignore")
+        deep = deep_tiff(data) if data[:2] in (b"II", b"MM") else None
+        try:
+            return _read_deep_tiff(deep, max_pixels) if deep else _read_by_pillow(data, max_pixels)
+        except FileProblem as problem:
+            raise FileProblem(f"{path} {problem}") from problem
+        except Exception as error:  # decoders raise almost anything on damaged data, and it always means the same
+            raise FileProblem(f"{path} is damaged ({_short(error)}); make a new copy of it") from error
+
+
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """The file's bytes. Raises FileProblem for what is missing, no plain file, empty, unreadable or over the limit."""
+    try:
+        if not path.exists():
+            raise FileProblem(f"{path} does not exist; check the name")
+        if not path.is_file():
+            raise FileProblem(f"{path} is not a file; name a picture")
+        length = path.stat().st_size
+        if length == 0:
+            raise FileProblem(f"{path} is empty; make a new copy of it")
+        if length > limit:
+            raise FileProblem(f"{path} is too large ({length:,} bytes); the limit is {limit:,}")
+        return path.read_bytes()
+    except OSError as error:
+        raise FileProblem(f"{path} cannot be read: {reason(error)}") from error
+
+
+def upright(pixels: NDArray[Any], turn: int) -> NDArray[Any]:
+    """[C, H, W] stored under EXIF orientation `turn` (1..8), as it should be seen."""
+    if turn in (5, 6, 7, 8):
+        pixels = pixels.transpose(0, 2, 1)
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[:, ::-1]
+    if turn in (2, 3, 6, 7):
+        pixels = pixels[:, :, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _read_deep_tiff(header: DeepTiff, max_pixels: int) -> Picture:
+    _refuse_large(header.size, max_pixels)
+    pixels, alpha = decode_tiff(header)
+    notes = [_ONLY_FIRST] if header.several else []
+    exif = exif_of(header.data)
+    return _finished(pixels, alpha, orientation(exif), 16, header.icc, kept_exif(exif, "TIFF", notes), "TIFF", notes)
+
+
+def _read_by_pillow(data: bytes, max_pixels: int) -> Picture:
+    image = _opened(data)
+    _refuse_large((image.height, image.width), max_pixels)
+    kind = "JPEG" if image.format == "MPO" else str(image.format)
+    notes = [_ONLY_FIRST] if getattr(image, "n_frames", 1) > 1 and image.format != "MPO" else []
+    icc = image.info.get("icc_profile") or None
+    deep = kind == "PNG" and png_is_deep(data)
+    if deep:
+        pixels, alpha = decode_png(data, (image.height, image.width))
+    else:
+        plain, icc = _plain(image, icc, notes)
+        pixels, alpha = _channels(plain)
+    exif = image.getexif()
+    turn = 1 if kind == "TIFF" else orientation(exif)  # Pillow turns a TIFF itself when it loads it
+    return _finished(pixels, alpha, turn, 16 if deep else 8, icc, kept_exif(exif, kind, notes), kind, notes)
+
+
+def _finished(
+    pixels: Pixels,
+    alpha: Pixels | None,
+    turn: int,
+    bits: int,
+    icc: bytes | None,
+    exif: bytes | None,
+    kind: str,
+    notes: list[str],
+) -> Picture:
+    alpha = None if alpha is None else upright(alpha[None], turn)[0]
+    return Picture(upright(pixels, turn), alpha, bits, icc, exif, kind, tuple(notes))
+
+
+def _opened(data: bytes) -> Image.Image:
+    try:
+        return Image.open(BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise FileProblem("is too large (over 178 megapixels); shrink it or cut it into parts") from error
+    except UnidentifiedImageError as error:
+        if data.startswith(_SIGNATURES):
+            raise FileProblem("is damaged (its header cannot be read); make a new copy of it") from error
+        raise FileProblem("is not a PNG, JPEG, WebP or TIFF picture; convert it to one of these") from error
+
+
+def _refuse_large(size: tuple[int, int], max_pixels: int) -> None:
+    height, width = size
+    if width * height > max_pixels:
+        raise FileProblem(
+            f"is too large ({width}x{height} = {width * height / 1e6:.0f} megapixels, "
+            f"the limit is {max_pixels / 1e6:.0f}); shrink it or cut it into parts"
+        )
+
+
+def _plain(image: Image.Image, icc: bytes | None, notes: list[str]) -> tuple[Image.Image, bytes | None]:
+    """Decoded, and in one of the modes L, LA, RGB, RGBA; with the profile that then holds."""
+    image.load()
+    if image.mode == "CMYK":
+        notes.append("was CMYK and is now sRGB")
+        return to_srgb(image, icc), None
+    if image.mode not in _PLAIN:
+        raise FileProblem(f"has pixels of kind {image.mode}; save it with 8 or 16 bits, grey or RGB")
+    if image.has_transparency_data and image.mode in ("1", "L", "P", "RGB"):
+        return image.convert("LA" if image.mode in ("1", "L") else "RGBA"), icc
+    wanted = _PLAIN[image.mode]
+    return image.convert(wanted) if wanted else image, icc
+
+
+def _channels(image: Image.Image) -> tuple[Pixels, Pixels | None]:
+    array = np.asarray(image, np.float32) / np.float32(255)
+    if array.ndim == 2:
+        return array[None], None
+    array = array.transpose(2, 0, 1)
+    return (array[:-1], array[-1]) if array.shape[0] in (2, 4) else (array, None)
+
+
+def _short(error: BaseException) -> str:
+    """The first line of an exception's message, cut to a length that fits in one."""
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+_ONLY_FIRST = "holds several pictures; only the first was read"

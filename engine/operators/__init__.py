@@ -1,0 +1,33 @@
+"""Every H: maps from pictures in [-1, 1] to measurements. See `base` for what an operator is."""
+
+from __future__ import annotations
+
+from .base import LinearOperator, Operator, Spectrum, norm_squared
+from .blur import Blur, GaussianBlur, MotionBlur
+from .deepinv import from_deepinv
+from .denoise import Denoise
+from .inpainting import Inpainting
+from .jpeg import JPEG
+from .phase_retrieval import PhaseRetrieval
+from .pointwise import HDR, Quantize
+from .stored import from_config
+from .super_resolution import SuperResolution
+
+__all__ = [
+    "HDR",
+    "JPEG",
+    "Blur",
+    "Denoise",
+    "GaussianBlur",
+    "Inpainting",
+    "LinearOperator",
+    "MotionBlur",
+    "Operator",
+    "PhaseRetrieval",
+    "Quantize",
+    "Spectrum",
+    "SuperResolution",
+    "from_config",
+    "from_deepinv",
+    "norm_squared",
+]

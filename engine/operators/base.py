@@ -1,7 +1,7 @@
 """What every operator is: a map H from pictures to measurements, and how its gradient is taken.
 
-A picture is x [B, C, H, W] in the [-1, 1] range; a measurement is whatever H makes of it. Sums run over the entries of one
-image, never over the batch.
+A picture is x [B, C, H, W] in the [-1, 1] range; a measurement is whatever H makes of it. Sums run over the entries of
+one image, never over the batch.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Operator(nn.Module):
     linear:         H(x) is linear in x. Linear operators derive from `LinearOperator`.
     differentiable: autograd through `forward` gives a useful gradient. If not, `surrogate_vjp` stands in (Eq. 17).
 
-    What an operator derives from a picture's size (matrices, masks, transfer functions) is made on first use, kept for the
-    last few sizes, and follows the dtype and device of its input. `operator.to(device)` only says where `spectrum` is made.
+    What an operator derives from a picture's size (matrices, masks, transfer functions) is made on first use, kept for
+    the last few sizes, and follows the dtype and device of its input. `operator.to(device)` says where `spectrum` is made.
     """
 
     linear: ClassVar[bool] = False
@@ -83,7 +83,7 @@ class Operator(nn.Module):
         self._missing("start(y)")
 
     def config(self) -> dict[str, Any]:
-        """What `operators.from_config` needs to build this operator again: its name under "operator", plain values, tensors."""
+        """What `operators.from_config` builds this operator from: its name under "operator", plain values and tensors."""
         self._missing("config(): it cannot be stored in a file")
 
     def describe(self) -> dict[str, Any]:
@@ -101,8 +101,8 @@ class Spectrum:
     to_basis:    x [B, C, H, W] -> coefficients V^-1 x; an array that broadcasts against `eigenvalues`.
     from_basis:  coefficients -> V c, [B, C, H, W].
     eigenvalues: real, >= 0, float64, on the operator's device. The two maps follow the dtype and device of their input.
-    norms:       weight of each coefficient's square in ||x||^2, or None where V is orthonormal. The half spectrum of a real
-                 FFT needs it.
+    norms:       weight of each coefficient's square in ||x||^2, or None where V is orthonormal. The half spectrum of a
+                 real FFT needs it.
     """
 
     to_basis: Callable[[Tensor], Tensor]

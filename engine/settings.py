@@ -1,0 +1,83 @@
+"""From a task or an operator to the settings it is run with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from . import operators, presets, tasks
+from .operators import LinearOperator, Operator
+from .operators.base import norm_squared
+from .presets import REFERENCE_NOISE, Preset
+
+# The task whose row is nearest to an operator, for operators that are not exactly a task's.
+_NEAREST: tuple[tuple[type[Operator], str], ...] = (
+    (operators.SuperResolution, "sr4"),
+    (operators.Inpainting, "inpaint-random"),
+    (operators.MotionBlur, "deblur-motion"),
+    (operators.Blur, "deblur-motion"),
+    (operators.PhaseRetrieval, "phase-retrieval"),
+    (operators.HDR, "hdr"),
+    (operators.JPEG, "jpeg"),
+    (operators.Quantize, "quantize"),
+    (operators.Denoise, "denoise"),
+)
+
+
+def resolve(task_or_operator: str | Operator) -> tuple[Operator, str | None]:
+    """The operator, and the task whose settings fit it (None where no row is near)."""
+    if isinstance(task_or_operator, str):
+        return tasks.build(task_or_operator), task_or_operator
+    if not isinstance(task_or_operator, Operator):
+        raise TypeError(f"need a task's name or an Operator, got {type(task_or_operator).__name__}")
+    if isinstance(task_or_operator, operators.GaussianBlur):
+        return task_or_operator, "deblur-gaussian"
+    return task_or_operator, next((task for kind, task in _NEAREST if isinstance(task_or_operator, kind)), None)
+
+
+def choose(
+    operator: Operator,
+    task: str | None,
+    *,
+    preset: str,
+    prior: str,
+    noise: float | None,
+    shape: Sequence[int],
+) -> Preset:
+    """The preset row for this operator at this noise level, its step eta made safe by eta k2 L <= 1 where H is linear.
+
+    "auto" takes the preset named like the prior where there is one, else "paper".
+    """
+    if noise is not None and not (math.isfinite(noise) and noise >= 0):
+        raise ValueError(f"noise is a standard deviation and must be >= 0, got {noise}")
+    name = preset if preset != "auto" else (prior if prior in presets.names() else "paper")
+    row = presets.load(name, task) if task is not None else None
+    if row is None:
+        row = presets.derived(name, largest_eigenvalue(operator, shape))
+    elif isinstance(operator, LinearOperator):
+        bound = row.eta * row.k2 * largest_eigenvalue(operator, shape)
+        row = replace(row, eta=row.eta / max(1.0, bound / 1.05))
+    return row.for_noise(REFERENCE_NOISE if noise is None else noise)
+
+
+def largest_eigenvalue(operator: Operator, shape: Sequence[int]) -> float:
+    """L = lmax(J^T J): by power iteration, for a non-linear operator at one random picture (an estimate, no bound)."""
+    if isinstance(operator, LinearOperator):
+        basis = operator.spectrum(tuple(shape))
+        return float(basis.eigenvalues.amax()) if basis is not None else norm_squared(operator, tuple(shape))
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.rand((1, *shape[1:]), generator=generator) - 0.5
+    v = torch.randn((1, *shape[1:]), generator=generator)
+    lam = 0.0
+    for _ in range(20):
+        v = v / torch.linalg.vector_norm(v)
+        step = 1e-3
+        change = (operator(picture + step * v) - operator(picture - step * v)) / (2 * step)
+        v = operator.surrogate_vjp(picture, change)
+        lam = float(torch.linalg.vector_norm(v))
+        if lam == 0:
+            break
+    return lam

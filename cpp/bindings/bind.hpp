@@ -1,0 +1,11 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace lmaps::bindings {
+
+void bind_runtime(pybind11::module_& module);
+void bind_noise(pybind11::module_& module);
+void bind_pointwise(pybind11::module_& module);
+
+}  // namespace lmaps::bindings

@@ -17,7 +17,7 @@ from .presets import REFERENCE_NOISE, Preset
 _NEAREST: tuple[tuple[type[Operator], str], ...] = (
     (operators.SuperResolution, "sr4"),
     (operators.Inpainting, "inpaint-random"),
-    (operators.MotionBlur, "deblur-motion"),
+    (operators.GaussianBlur, "deblur-gaussian"),
     (operators.Blur, "deblur-motion"),
     (operators.PhaseRetrieval, "phase-retrieval"),
     (operators.HDR, "hdr"),
@@ -33,8 +33,6 @@ def resolve(task_or_operator: str | Operator) -> tuple[Operator, str | None]:
         return tasks.build(task_or_operator), task_or_operator
     if not isinstance(task_or_operator, Operator):
         raise TypeError(f"need a task's name or an Operator, got {type(task_or_operator).__name__}")
-    if isinstance(task_or_operator, operators.GaussianBlur):
-        return task_or_operator, "deblur-gaussian"
     return task_or_operator, next((task for kind, task in _NEAREST if isinstance(task_or_operator, kind)), None)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from . import checks
 from .base import LinearOperator, Spectrum
 from .convolution import Circular, Padded
-from .padding import PADDINGS, Padding, correlation_matrix
+from .padding import PADDINGS, correlation_matrix
 from .psf import gaussian_kernel, motion_kernel
 from .separable import Axis, AxisPair
 from .sizes import SizeCache
@@ -39,7 +39,7 @@ class Blur(LinearOperator):
     Fourier domain when circular (both diagonalise H^T H: `spectrum`), padded FFTs otherwise (`spectrum` is None).
     """
 
-    def __init__(self, kernel: Any, padding: Padding = "reflect") -> None:
+    def __init__(self, kernel: Any, padding: str = "reflect") -> None:
         super().__init__()
         self.kernel = _checked(kernel)
         self.padding = checks.one_of(padding, "padding", PADDINGS)
@@ -94,7 +94,7 @@ class GaussianBlur(Blur):
     reference set-up. size must be odd.
     """
 
-    def __init__(self, size: int = 61, std: float = 3.0, padding: Padding = "reflect") -> None:
+    def __init__(self, size: int = 61, std: float = 3.0, padding: str = "reflect") -> None:
         self.size, self.std = _odd(size), checks.real(std, "std", 0, LARGEST, open_low=True)
         super().__init__(gaussian_kernel(self.size, self.std), padding)
 
@@ -111,7 +111,7 @@ class MotionBlur(Blur):
     `config()` stores the kernel itself, so that a file does not depend on the version of Pillow. size must be odd.
     """
 
-    def __init__(self, size: int = 61, intensity: float = 0.5, seed: int = 0, padding: Padding = "reflect") -> None:
+    def __init__(self, size: int = 61, intensity: float = 0.5, seed: int = 0, padding: str = "reflect") -> None:
         self.size, self.intensity = _odd(size), checks.real(intensity, "intensity", 0, 1)
         self.seed = checks.seed(seed)
         random = np.random.RandomState(self.seed)
@@ -129,10 +129,10 @@ class MotionBlur(Blur):
 
 
 def _odd(size: Any) -> int:
-    size = checks.whole(size, "size", 3, LARGEST)
-    if size % 2 == 0:
-        raise ValueError(f"size must be odd, so that the kernel has a centre, got {size}: use {size + 1}")
-    return size
+    side = checks.whole(size, "size", 3, LARGEST)
+    if side % 2 == 0:
+        raise ValueError(f"size must be odd, so that the kernel has a centre, got {side}: use {side + 1}")
+    return side
 
 
 def _checked(kernel: Any) -> Tensor:

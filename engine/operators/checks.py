@@ -39,20 +39,28 @@ def four_axes(x: Tensor, operator: str, what: str) -> None:
 def whole(value: Any, name: str, low: int, high: int | None = None) -> int:
     """A whole number in [low, high]; bool and 3.5 are refused, 3.0 and NumPy integers are not."""
     limit = f"a whole number >= {low}" if high is None else f"a whole number from {low} to {high}"
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_) and float(value).is_integer()
-    if not number or int(value) < low or (high is not None and int(value) > high):
+    if (
+        not _is_number(value)
+        or not float(value).is_integer()
+        or int(value) < low
+        or (high is not None and int(value) > high)
+    ):
         raise ValueError(f"{name} must be {limit}, got {value!r}")
     return int(value)
 
 
 def real(value: Any, name: str, low: float, high: float = math.inf, *, open_low: bool = False) -> float:
     """A finite number in [low, high], or in (low, high] where `open_low`."""
-    good = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_) and math.isfinite(float(value))
+    good = _is_number(value) and math.isfinite(float(value))
     if not good or not low <= float(value) <= high or (open_low and float(value) == low):
         sign = ">" if open_low else ">="
         top = "" if math.isinf(high) else f" and <= {high:g}"
         raise ValueError(f"{name} must be a finite number {sign} {low:g}{top}, got {value!r}")
     return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and type(value) not in (bool, np.bool_)
 
 
 def seed(value: Any) -> int:

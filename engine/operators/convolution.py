@@ -9,22 +9,8 @@ import torch
 from torch import Tensor
 
 from .base import Spectrum
+from .fourier import fast_length, irfft2, rfft2
 from .padding import Extension
-
-
-def fast_length(least: int) -> int:
-    """The smallest even 2^a 3^b 5^c >= `least`: a length that FFT libraries are quick at."""
-    length = least + least % 2
-    while not _smooth(length):
-        length += 2
-    return length
-
-
-def _smooth(n: int) -> bool:
-    for prime in (2, 3, 5):
-        while n % prime == 0:
-            n //= prime
-    return n == 1
 
 
 class Transfer:
@@ -32,7 +18,9 @@ class Transfer:
 
     def __init__(self, response: Tensor) -> None:
         """response: complex128, the half spectrum by which a picture's rfft2 is multiplied in `forward`."""
-        self._response = response
+        self._forward = response
+        self._adjoint = response.conj().resolve_conj()
+        self._power = response.abs().square()
         self._cast: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
 
     def forward(self, spectrum: Tensor) -> Tensor:
@@ -48,19 +36,15 @@ class Transfer:
         key = (name, spectrum.dtype, spectrum.device)
         values = self._cast.get(key)
         if values is None:
-            made = {
-                "forward": self._response,
-                "adjoint": self._response.conj(),
-                "power": self._response.abs().square(),
-            }[name]
-            real = spectrum.real.dtype
-            values = made.to(spectrum.device, spectrum.dtype if made.is_complex() else real).resolve_conj().contiguous()
+            values = getattr(self, f"_{name}")
+            dtype = spectrum.dtype if values.is_complex() else spectrum.dtype.to_real()
+            values = values.to(spectrum.device, dtype).contiguous()
             self._cast[key] = values
         return values
 
 
 class Padded:
-    """A picture with a border of any kind: extend, multiply in the Fourier domain, crop. Its adjoint folds the border back."""
+    """A picture with a border of any kind: extend, multiply in the Fourier domain, crop. The adjoint folds back."""
 
     def __init__(self, kernel: Tensor, size: tuple[int, int], padding: str) -> None:
         self.size = size
@@ -68,16 +52,16 @@ class Padded:
         top, bottom, left, right = margins
         self._extension = Extension(size, margins, padding)
         self._fft = (fast_length(size[0] + top + bottom), fast_length(size[1] + left + right))
-        self._transfer = Transfer(torch.fft.rfft2(kernel, s=self._fft).conj())
+        self._transfer = Transfer(rfft2(kernel, self._fft).conj())
 
     def forward(self, x: Tensor) -> Tensor:
-        z = torch.fft.rfft2(self._extension.extend(x), s=self._fft)
-        z = torch.fft.irfft2(z.mul_(self._transfer.forward(z)), s=self._fft)
+        z = rfft2(self._extension.extend(x), self._fft)
+        z = irfft2(z.mul_(self._transfer.forward(z)), self._fft)
         return z[..., : self.size[0], : self.size[1]]
 
     def adjoint(self, u: Tensor) -> Tensor:
-        z = torch.fft.rfft2(u, s=self._fft)
-        z = torch.fft.irfft2(z.mul_(self._transfer.adjoint(z)), s=self._fft)
+        z = rfft2(u, self._fft)
+        z = irfft2(z.mul_(self._transfer.adjoint(z)), self._fft)
         return self._extension.fold(z)
 
     def normal(self, x: Tensor) -> Tensor:
@@ -97,20 +81,20 @@ class Circular:
         columns = (torch.arange(kernel.shape[1]) - kernel.shape[1] // 2) % size[1]
         wrapped = torch.zeros(size, dtype=torch.float64)
         wrapped.index_put_((rows[:, None].expand(kernel.shape), columns.expand(kernel.shape)), kernel, accumulate=True)
-        self._response = torch.fft.rfft2(wrapped).conj()
+        self._response = rfft2(wrapped, size).conj()
         self._transfer = Transfer(self._response)
 
     def forward(self, x: Tensor) -> Tensor:
-        z = torch.fft.rfft2(x)
-        return torch.fft.irfft2(z * self._transfer.forward(z), s=self.size)
+        z = rfft2(x, self.size)
+        return irfft2(z * self._transfer.forward(z), self.size)
 
     def adjoint(self, u: Tensor) -> Tensor:
-        z = torch.fft.rfft2(u)
-        return torch.fft.irfft2(z * self._transfer.adjoint(z), s=self.size)
+        z = rfft2(u, self.size)
+        return irfft2(z * self._transfer.adjoint(z), self.size)
 
     def normal(self, x: Tensor) -> Tensor:
-        z = torch.fft.rfft2(x)
-        return torch.fft.irfft2(z * self._transfer.power(z), s=self.size)
+        z = rfft2(x, self.size)
+        return irfft2(z * self._transfer.power(z), self.size)
 
     def spectrum(self, device: torch.device) -> Spectrum:
         width = self.size[1]
@@ -120,8 +104,8 @@ class Circular:
         if width % 2 == 0:
             norms[-1] = 1.0
         return Spectrum(
-            to_basis=lambda x: torch.fft.rfft2(x, norm="ortho"),
-            from_basis=lambda c: torch.fft.irfft2(c, s=self.size, norm="ortho"),
+            to_basis=lambda x: rfft2(x, self.size, ortho=True),
+            from_basis=lambda c: irfft2(c, self.size, ortho=True),
             eigenvalues=self._response.abs().square()[None, None].to(device),
             norms=norms,
         )

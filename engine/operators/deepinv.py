@@ -18,9 +18,7 @@ def from_deepinv(physics: Any) -> DeepinvLinear | DeepinvOperator:
     """
     missing = [name for name in ("A", "A_adjoint") if not callable(getattr(physics, name, None))]
     if "A" in missing:
-        raise TypeError(
-            f"from_deepinv takes a deepinv.physics object, got {type(physics).__name__} (it has no method A)"
-        )
+        raise TypeError(f"from_deepinv takes a deepinv.physics object, got {type(physics).__name__}, which has no A(x)")
     return DeepinvOperator(physics) if missing else DeepinvLinear(physics)
 
 

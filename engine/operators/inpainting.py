@@ -55,7 +55,7 @@ class Box:
     def mask(self, height: int, width: int) -> Tensor:
         if self.size > min(height, width):
             raise ValueError(
-                f"a box of {self.size} does not fit in a picture of {height}x{width}: choose a smaller size"
+                f"a box of size {self.size} does not fit in a picture of {height}x{width}: make it smaller"
             )
         random = np.random.RandomState(self.seed)
         corner = [_corner(random, side, self.size) for side in (height, width)]
@@ -110,8 +110,8 @@ class Inpainting(LinearOperator):
 
     @classmethod
     def box(cls, size: int = 128, seed: int = 0, *, shape: tuple[int, int] | None = None) -> Inpainting:
-        """A missing square of `size` x `size` pixels at a place drawn from `seed`, at least 32 pixels from the border where
-        the picture leaves room for that (256x256: top and left in [32, 96)).
+        """A missing square of `size` x `size` pixels at a place drawn from `seed`, at least 32 pixels from the border
+        where the picture leaves room for that (256x256: top and left in [32, 96)).
 
         Fits itself to every picture unless `shape` (H, W) fixes the size. With seed s the mask is the one the reference
         implementation draws after numpy.random.seed(s).
@@ -122,7 +122,7 @@ class Inpainting(LinearOperator):
     def random(cls, keep: float = 0.3, seed: int = 0, *, shape: tuple[int, int] | None = None) -> Inpainting:
         """Single pixels missing: a share p ~ U(1 - keep, 1 - keep + 0.01) of them, the same in all channels and images.
 
-        0 < keep <= 1. Fits itself to every picture unless `shape` (H, W) fixes the size. With seed s the mask is the one the
+        0 < keep <= 1. Fits itself to every picture unless `shape` (H, W) fixes the size. With seed s the mask is what the
         reference implementation draws after numpy.random.seed(s).
         """
         keep = checks.real(keep, "keep", 0, 1, open_low=True)
@@ -174,8 +174,8 @@ def _checked(mask: Any) -> Tensor:
     other = values[(values != 0) & (values != 1)]
     if other.numel():
         raise ValueError(
-            f"mask must hold only 0 (missing) and 1 (known), got {other.numel()} other values such as {float(other[0]):g}: "
-            "threshold it, for instance mask > 127"
+            f"mask must hold only 0 (missing) and 1 (known), got {other.numel()} other values "
+            f"such as {float(other[0]):g}: threshold it, for instance mask > 127"
         )
     return values if values.ndim == 3 else values[None]
 

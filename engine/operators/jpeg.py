@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from os import PathLike
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,7 @@ from .base import Operator
 from .jpeg_tables import SUBSAMPLING, read_setting, standard_tables
 from .sizes import SizeCache
 
-Subsampling = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1"]
-Chroma = Literal["decimate", "average"]
-
-# RGB -> YCbCr in the four digits of the JFIF standard, as the reference implementation has them; back by the exact inverse.
+# RGB -> YCbCr in the four digits of the JFIF standard, as in the reference implementation; back by the exact inverse.
 TO_YCBCR = ((0.299, 0.587, 0.114), (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813))
 
 
@@ -32,8 +29,8 @@ class JPEG(Operator):
     No clipping and no rounding to 8 bits, as in the reference set-up (ddrm-jpeg, RED-diff), so H(x) may leave [-1, 1].
     quality:     1 .. 100; scales the tables of ITU-T T.81 Annex K as libjpeg does.
     subsampling: "4:2:0" (the reference set-up), "4:2:2", "4:4:4", "4:4:0" or "4:1:1".
-    chroma:      "decimate" keeps the first of each group of chroma values (the reference set-up), "average" takes their mean,
-                 as the encoders of real files do.
+    chroma:      "decimate" keeps the first of each group of chroma values (the reference set-up), "average" takes their
+                 mean, as the encoders of real files do.
     tables:      [3, 8, 8] for Y, Cb, Cr or [2, 8, 8] for luminance and chrominance, instead of `quality`.
 
     Sides that are not whole blocks are extended by repeating the last row and column, and cropped again.
@@ -45,9 +42,9 @@ class JPEG(Operator):
     def __init__(
         self,
         quality: int | None = 5,
-        subsampling: Subsampling = "4:2:0",
+        subsampling: str = "4:2:0",
         *,
-        chroma: Chroma = "decimate",
+        chroma: str = "decimate",
         tables: Any = None,
     ) -> None:
         super().__init__()
@@ -61,13 +58,13 @@ class JPEG(Operator):
         self._constants: SizeCache[_Constants] = SizeCache()
 
     @classmethod
-    def from_file(cls, path: str | PathLike[str], *, chroma: Chroma = "average") -> JPEG:
+    def from_file(cls, path: str | PathLike[str], *, chroma: str = "average") -> JPEG:
         """The compression that made a JPEG file: its quantisation tables and its chroma sampling, read from its header.
 
         Raises FileNotFoundError, and ValueError naming the file when it is not a JPEG in grey or YCbCr.
         """
         setting = read_setting(path)
-        return cls(None, setting.subsampling, chroma=chroma, tables=setting.tables)  # type: ignore[arg-type]
+        return cls(None, setting.subsampling, chroma=chroma, tables=setting.tables)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = checks.picture(x, "JPEG")
@@ -95,7 +92,7 @@ class JPEG(Operator):
         return _quantised(x - 128, constants.dct, constants.tables[:1]) + 128
 
     def _colour(self, x: Tensor, constants: _Constants, down: int, across: int) -> Tensor:
-        # Luminance is shifted by 128 before its transform; chroma's + 128 of the encoder and - 128 of the blocks cancel.
+        # Luminance is shifted by 128 for its transform; chroma's + 128 of the encoder and - 128 of the blocks cancel.
         ycc = torch.einsum("ij,bjhw->bihw", constants.to_ycbcr, x)
         luma = _quantised(ycc[:, :1] - 128, constants.dct, constants.tables[:1]) + 128
         chroma = ycc[:, 1:]
@@ -120,7 +117,7 @@ class _Constants:
 
 
 def dct_matrix(size: int = 8) -> Tensor:
-    """Orthonormal DCT-II, [size, size] float64: D_kn = c_k cos(pi (2n + 1) k / (2 size)), c_0 = 1/sqrt(size), else sqrt(2/size)."""
+    """Orthonormal DCT-II [size, size], float64: c_k cos(pi (2n + 1) k / (2 size)), c_0^2 = 1/size, c_k^2 = 2/size."""
     n = torch.arange(size, dtype=torch.float64)
     matrix = torch.cos(math.pi / (2 * size) * (2 * n + 1) * n[:, None]) * math.sqrt(2 / size)
     matrix[0] /= math.sqrt(2)
@@ -128,7 +125,7 @@ def dct_matrix(size: int = 8) -> Tensor:
 
 
 def _quantised(planes: Tensor, dct: Tensor, tables: Tensor) -> Tensor:
-    """Every 8x8 block through DCT, rounding to multiples of its table, and back. planes [B, P, H, W], tables [P, 1, 8, 1, 8]."""
+    """Every 8x8 block of planes [B, P, H, W] through DCT, rounding to multiples of tables [P, 1, 8, 1, 8], and back."""
     b, p, height, width = planes.shape
     blocks = planes.reshape(b, p, height // 8, 8, width // 8, 8)
     coefficients = torch.einsum("ki,bpyixj,lj->bpykxl", dct, blocks, dct)

@@ -43,7 +43,7 @@ class Setting:
 
 
 def standard_tables(quality: int) -> Tensor:
-    """[3, 8, 8]: floor((s q + 50) / 100) in 1 .. 255, s = floor(5000 / quality) below 50 and 200 - 2 quality from there."""
+    """[3, 8, 8]: floor((s q + 50) / 100) in 1 .. 255, s = floor(5000 / quality) below 50, else 200 - 2 quality."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     base = torch.tensor([LUMINANCE, CHROMINANCE, CHROMINANCE], dtype=torch.int64)
     return ((scale * base + 50) // 100).clamp(1, 255).to(torch.float64)

@@ -10,14 +10,11 @@ Along one axis of length n, extended by `before` and `after` entries, for the si
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Padding = Literal["reflect", "circular", "replicate", "zero"]
-PADDINGS: tuple[str, ...] = get_args(Padding)
+PADDINGS = ("reflect", "circular", "replicate", "zero")
 
 
 def sources(length: int, before: int, after: int, padding: str) -> Tensor:

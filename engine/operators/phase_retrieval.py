@@ -9,14 +9,15 @@ from torch import Tensor
 
 from . import checks
 from .base import Operator
+from .fourier import centred, irfft2, rfft2, uncentred
 
 
 class PhaseRetrieval(Operator):
     """H(x) = |F pad((x + 1)/2)|, every channel alone: [B, C, H, W] in [-1, 1] -> [B, C, H + 2p, W + 2q], >= 0.
 
     F is the orthonormal 2-D Fourier transform with the zero frequency in the middle (index side // 2), pad puts
-    p = floor(oversample H / 8) and q = floor(oversample W / 8) zeros on each side. oversample = 2 takes 256x256 to 384x384,
-    the reference set-up (DAPS).
+    p = floor(oversample H / 8) and q = floor(oversample W / 8) zeros on each side. oversample = 2 takes 256x256 to
+    384x384, the reference set-up (DAPS).
     """
 
     def __init__(self, oversample: float = 2.0) -> None:
@@ -33,7 +34,7 @@ class PhaseRetrieval(Operator):
         height, width = checks.picture(x, "PhaseRetrieval")
         size = self.measurement_size(height, width)
         # The modulus does not feel where in its frame a picture lies: pad at the end only.
-        return torch.fft.fftshift(torch.fft.fft2(0.5 * x + 0.5, s=size, norm="ortho").abs(), dim=(-2, -1))
+        return centred(torch.fft.fft2(0.5 * x + 0.5, s=size, norm="ortho").abs())
 
     def vjp(self, x: Tensor, u: Tensor) -> Tensor:
         """J^T u = 1/2 Re crop F^-1 (u z/|z|), z = F pad((x + 1)/2), and 0 where z = 0.
@@ -48,12 +49,12 @@ class PhaseRetrieval(Operator):
         return self._back(z - torch.sgn(z) * _even_half(y), x)
 
     def start(self, y: Tensor) -> Tensor:
-        """The picture of this modulus whose phase is zero: a symmetric blob, since all that tells pictures apart is lost.
+        """The picture of this modulus whose phase is zero: a symmetric blob, since what tells pictures apart is lost.
 
         Mapped from [0, 1] to [-1, 1] and clipped.
         """
         height, width = self.picture_shape(y)[-2:]
-        blob = torch.fft.fftshift(torch.fft.irfft2(_even_half(y), s=y.shape[-2:], norm="ortho"), dim=(-2, -1))
+        blob = centred(irfft2(_even_half(y), (y.shape[-2], y.shape[-1]), ortho=True))
         top, left = (y.shape[-2] - height) // 2, (y.shape[-1] - width) // 2
         return (2 * blob[..., top : top + height, left : left + width] - 1).clamp(-1, 1)
 
@@ -73,17 +74,17 @@ class PhaseRetrieval(Operator):
 
     def _half_spectrum(self, x: Tensor) -> Tensor:
         height, width = checks.picture(x, "PhaseRetrieval")
-        return torch.fft.rfft2(0.5 * x + 0.5, s=self.measurement_size(height, width), norm="ortho")
+        return rfft2(0.5 * x + 0.5, self.measurement_size(height, width), ortho=True)
 
     def _back(self, half: Tensor, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        full = torch.fft.irfft2(half, s=self.measurement_size(height, width), norm="ortho")
+        full = irfft2(half, self.measurement_size(height, width), ortho=True)
         return 0.5 * full[..., :height, :width]
 
 
 def _even_half(u: Tensor) -> Tensor:
     """(u(k) + u(-k))/2 on the half spectrum of a real FFT, for u with its zero frequency in the middle."""
-    u = torch.fft.ifftshift(u, dim=(-2, -1))
+    u = uncentred(u)
     half = u.shape[-1] // 2 + 1
     mirrored = torch.roll(u.flip(-2, -1), (1, 1), (-2, -1))
     return 0.5 * (u[..., :half] + mirrored[..., :half])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,17 +10,15 @@ from torch import Tensor
 from . import checks
 from .base import Operator
 
-Gradient = Literal["clip", "identity"]
-
 
 class HDR(Operator):
     """H(x) = clip(scale x, -1, 1): [B, C, H, W] in [-1, 1] -> the same shape. High dynamic range reconstruction.
 
-    gradient: "clip" takes the derivative through the clip, J = scale where |scale x| <= 1 and 0 elsewhere (the reference
-    set-up); "identity" puts J = 1 in the inner problem (Eq. 18 of the paper).
+    gradient: "clip" takes the derivative through the clip, J = scale where |scale x| <= 1 and 0 elsewhere (the
+    reference set-up); "identity" puts J = 1 in the inner problem (Eq. 18 of the paper).
     """
 
-    def __init__(self, scale: float = 2.0, *, gradient: Gradient = "clip") -> None:
+    def __init__(self, scale: float = 2.0, *, gradient: str = "clip") -> None:
         super().__init__()
         self.scale = checks.real(scale, "scale", 0, open_low=True)
         self.gradient = checks.one_of(gradient, "gradient", ("clip", "identity"))
@@ -47,8 +45,8 @@ class HDR(Operator):
 class Quantize(Operator):
     """H(x) = 2 floor((2^bits - 1) (x + 1)/2 + 1/2) / (2^bits - 1) - 1: [B, C, H, W] in [-1, 1] -> the same shape.
 
-    bits = 2 gives the levels -1, -1/3, 1/3, 1. Values outside [-1, 1] go to further levels of the same spacing: there is no
-    clipping, as in the reference set-up. Eq. 32 of the paper. The gradient takes J = 1 (Eq. 18).
+    bits = 2 gives the levels -1, -1/3, 1/3, 1. Values outside [-1, 1] go to further levels of the same spacing:
+    there is no clipping, as in the reference set-up. Eq. 32 of the paper. The gradient takes J = 1 (Eq. 18).
     """
 
     differentiable: ClassVar[bool] = False

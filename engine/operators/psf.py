@@ -20,8 +20,8 @@ SLACK = 0.1
 def gaussian_profile(size: int, std: float) -> Tensor:
     """g_i ~ exp(-(i - c)^2 / (2 std^2)) for |i - c| <= 4 std, sum 1, c = size // 2: [size] float64.
 
-    The separable factor of scipy.ndimage.gaussian_filter applied to a unit impulse in a size x size picture. The part that
-    would fall outside the picture is mirrored back into it (edge pixel repeated), as that function does.
+    The separable factor of scipy.ndimage.gaussian_filter applied to a unit impulse in a size x size picture. The part
+    that would fall outside the picture is mirrored back into it (edge pixel repeated), as that function does.
     """
     radius = int(TRUNCATE * std + 0.5)
     offsets = torch.arange(-radius, radius + 1)
@@ -40,8 +40,8 @@ def gaussian_kernel(size: int, std: float) -> Tensor:
 def motion_kernel(size: int, intensity: float, random: np.random.RandomState) -> Tensor:
     """A random camera shake, [size, size] float64, sum 1 (values are multiples of 1/255 before normalising).
 
-    A path of random steps and slowly turning angles is drawn as an anti-aliased polyline at twice the size, blurred a little
-    and reduced. Every random number is taken from `random` in the order of the reference implementation
+    A path of random steps and slowly turning angles is drawn as a polyline at twice the size, blurred a little and
+    reduced. Every random number is taken from `random` in the order of the reference implementation
     (github.com/LeviBorodenko/motionblur), so that equal seeds give its kernels.
     """
     side = OVERSIZE * size

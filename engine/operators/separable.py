@@ -29,7 +29,8 @@ class Axis:
 
     @cached_property
     def pinv(self) -> Tensor:
-        return torch.linalg.pinv(self.forward, rtol=CUTOFF)
+        inverse: Tensor = torch.linalg.pinv(self.forward, rtol=CUTOFF)
+        return inverse
 
     @cached_property
     def _svd(self) -> tuple[Tensor, Tensor]:
@@ -74,7 +75,9 @@ class AxisPair:
         return self._apply("adjoint", u)
 
     def normal(self, x: Tensor) -> Tensor:
-        return self._apply("normal", x)
+        # Through the small measurement when it is at most half as long, else by R^T R and C^T C.
+        m, n = self.rows.forward.shape
+        return self.adjoint(self.forward(x)) if 2 * m <= n else self._apply("normal", x)
 
     def pinv(self, y: Tensor) -> Tensor:
         return self._apply("pinv", y)

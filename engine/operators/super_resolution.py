@@ -19,12 +19,13 @@ CUBIC = -0.5
 class SuperResolution(LinearOperator):
     """H(x) = R x C^T: [B, C, H, W] in [-1, 1] -> [B, C, H/factor, W/factor].
 
-    R and C reduce one axis by `factor` with Keys' cubic (a = -1/2) stretched by `factor`, its 4 factor taps centred on the
-    middle of the output pixel and normalised to sum 1; the border is mirrored with the edge pixel repeated. H maps a constant
-    to itself. factor = 4 is the reference set-up (256x256 -> 64x64).
+    R and C reduce one axis by `factor` with Keys' cubic (a = -1/2) stretched by `factor`, its 4 factor taps centred on
+    the middle of the output pixel and normalised to sum 1; the border is mirrored with the edge pixel repeated. H maps
+    a constant to itself. factor = 4 is the reference set-up (256x256 -> 64x64).
 
     Raises ValueError when H or W is not a multiple of `factor`.
-    Source: Keys, "Cubic convolution interpolation for digital image processing", 1981, antialiased as MATLAB's imresize.
+    Source: Keys, "Cubic convolution interpolation for digital image processing", 1981, with the antialiasing of
+    MATLAB's imresize.
     """
 
     def __init__(self, factor: int = 4) -> None:

@@ -1,7 +1,7 @@
 """Counter-based noise: Philox4x32-10 and Box-Muller, the plain twin of what the compiled kernels draw.
 
-One number is a function of (seed, stream, step, index) and of nothing else, so an image gets the same noise alone or in a
-batch, on a CPU or inside a captured GPU graph, whatever order the work is done in.
+One number is a function of (seed, stream, step, index) and of nothing else, so an image gets the same noise alone or
+in a batch, on a CPU or inside a captured GPU graph, whatever order the work is done in.
 
     key     = (low, high 32 bits of seed)
     counter = (index // 4, step, stream, 0)                         -> four 32-bit words w0 .. w3
@@ -24,7 +24,9 @@ ROUNDS = 10
 _MASK = 0xFFFFFFFF
 
 
-def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def philox(
+    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Philox4x32-10 on int64 tensors that hold unsigned 32-bit words."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
@@ -43,15 +45,30 @@ def _multiply(a: int, b: Tensor) -> tuple[Tensor, Tensor]:
     return high_part >> 16, ((high_part & 0xFFFF) << 16) | (low_part & 0xFFFF)
 
 
-def normal(count: int, seed: int, step: int, stream: int, device: torch.device | str = "cpu") -> Tensor:
-    """`count` standard normal numbers, float32 [count], for one image.
-
-    seed: any integer of 64 bits; step, stream: integers in [0, 2^32).
+def uniforms(count: int, seed: int, step: int, stream: int, device: torch.device | str = "cpu") -> list[Tensor]:
+    """u_0 .. u_3 of the first `count` counters, float32 [count] each, in (0, 1]: exact, so every implementation
+    agrees.
     """
-    blocks = torch.arange((count + 3) // 4, dtype=torch.int64, device=device)
+    blocks = torch.arange(count, dtype=torch.int64, device=device)
     constant = torch.zeros_like(blocks)
     words = philox((blocks, constant + step, constant + stream, constant), (seed & _MASK, (seed >> 32) & _MASK))
-    u = [((w >> 8).to(torch.float32) + 0.5) * 2.0**-24 for w in words]
+    return [((w >> 8).to(torch.float32) + 0.5) * 2.0**-24 for w in words]
+
+
+def normal(
+    count: int,
+    seed: int,
+    step: int,
+    stream: int,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """`count` standard normal numbers, [count] of `dtype`, for one image.
+
+    seed: any integer of 64 bits; step, stream: integers in [0, 2^32). float64 evaluates the same uniforms more
+    precisely.
+    """
+    u = [v.to(dtype) for v in uniforms((count + 3) // 4, seed, step, stream, device)]
     radius = [torch.sqrt(-2 * torch.log(u[0])), torch.sqrt(-2 * torch.log(u[2]))]
     angle = [2 * math.pi * u[1], 2 * math.pi * u[3]]
     four = [

@@ -1,0 +1,96 @@
+"""What every backend answers to, and the checks and the padding they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from ..priors.padding import pad_to_multiple, padded
+
+EXTRA_ONNX = 'pip install "lmaps-engine[onnx]"'
+
+
+class BackendUnavailable(RuntimeError):
+    """A backend that was asked for by name cannot run here; the message says what is missing and what brings it."""
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """(x, sigma) -> clean estimate, opened for one batch and one size by `open_denoiser`.
+
+    x [B, C, H, W] float32 in units of [-1, 1] on `device`, sigma [B] > 0 on the CPU or on `device`. The result is
+    float32 on `device`, a fresh tensor that belongs to the caller: no later call writes to it. Calls from several
+    threads at once are safe. ValueError for another shape than the one it was opened for.
+
+    backend:   "torch", "torch-compile", "openvino", "onnxruntime".
+    precision: "float32" or "bfloat16", of the convolutions and matrix products; the arithmetic around the network
+               (EDM's c_skip, c_in, c_out) runs in float32 always.
+    supports_gradient: the result can be differentiated with respect to x.
+    """
+
+    backend: str
+    precision: str
+    supports_gradient: bool
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor: ...
+
+    def describe(self) -> dict[str, Any]:
+        """What runs: backend, version, precision, device, threads, batch, size, padded size. For people and logs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The one shape a denoiser is opened for: checks what comes in, pads it to the network's multiple, crops it."""
+
+    batch: int
+    channels: int
+    height: int
+    width: int
+    multiple: int
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.height < 1 or self.width < 1:
+            raise ValueError(
+                f"batch and size must be at least 1, got batch={self.batch}, size=({self.height}, {self.width})"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self.batch, self.channels, self.height, self.width
+
+    @property
+    def padded_shape(self) -> tuple[int, int, int, int]:
+        """What the network sees."""
+        return self.batch, self.channels, padded(self.height, self.multiple), padded(self.width, self.multiple)
+
+    def enter(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """x padded, sigma as float32 on x's device. Raises ValueError naming the argument and its value."""
+        if tuple(x.shape) != self.shape or x.dtype != torch.float32:
+            raise ValueError(
+                f"x must be float32 of shape {self.shape}, which this denoiser was opened for; "
+                f"got {x.dtype} of shape {tuple(x.shape)}"
+            )
+        if tuple(sigma.shape) != (self.batch,):
+            raise ValueError(f"sigma must have shape ({self.batch},), got {tuple(sigma.shape)}")
+        # Looking at values on a GPU would stall its queue; there the solver's schedule is trusted.
+        if sigma.device.type == "cpu" and not bool((sigma > 0).all()):
+            raise ValueError(f"sigma must be positive, got {sigma.tolist()}")
+        return pad_to_multiple(x, self.multiple), sigma.to(device=x.device, dtype=torch.float32)
+
+    def leave(self, y: Tensor) -> Tensor:
+        """Crop the network's answer to the picture's size; contiguous."""
+        return y[..., : self.height, : self.width].contiguous()
+
+    def describe(self) -> dict[str, Any]:
+        _, _, high, wide = self.padded_shape
+        return {"batch": self.batch, "size": (self.height, self.width), "padded_size": (high, wide)}
+
+
+def refuse_gradient(x: Tensor, backend: str) -> None:
+    """Raise rather than return a result that looks constant in x."""
+    if x.requires_grad and torch.is_grad_enabled():
+        raise ValueError(f"backend {backend!r} has no gradient; open the denoiser with backend='torch', or detach x")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -114,9 +113,7 @@ class MotionBlur(Blur):
     def __init__(self, size: int = 61, intensity: float = 0.5, seed: int = 0, padding: str = "reflect") -> None:
         self.size, self.intensity = _odd(size), checks.real(intensity, "intensity", 0, 1)
         self.seed = checks.seed(seed)
-        random = np.random.RandomState(self.seed)
-        motion_kernel(self.size, self.intensity, random)
-        super().__init__(motion_kernel(self.size, self.intensity, random), padding)
+        super().__init__(motion_kernel(self.size, self.intensity, self.seed), padding)
 
     def describe(self) -> dict[str, Any]:
         return {

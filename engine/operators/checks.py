@@ -60,7 +60,7 @@ def real(value: Any, name: str, low: float, high: float = math.inf, *, open_low:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and type(value) not in (bool, np.bool_)
+    return not isinstance(value, bool) and isinstance(value, numbers.Real)
 
 
 def seed(value: Any) -> int:

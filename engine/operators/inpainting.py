@@ -122,8 +122,8 @@ class Inpainting(LinearOperator):
     def random(cls, keep: float = 0.3, seed: int = 0, *, shape: tuple[int, int] | None = None) -> Inpainting:
         """Single pixels missing: a share p ~ U(1 - keep, 1 - keep + 0.01) of them, the same in all channels and images.
 
-        0 < keep <= 1. Fits itself to every picture unless `shape` (H, W) fixes the size. With seed s the mask is what the
-        reference implementation draws after numpy.random.seed(s).
+        0 < keep <= 1. Fits itself to every picture unless `shape` (H, W) fixes the size. With seed s the mask is the
+        one the reference implementation draws after numpy.random.seed(s).
         """
         keep = checks.real(keep, "keep", 0, 1, open_low=True)
         return cls(_sized(Scattered(keep, checks.seed(seed)), shape))

@@ -37,30 +37,42 @@ def gaussian_kernel(size: int, std: float) -> Tensor:
     return torch.outer(profile, profile)
 
 
-def motion_kernel(size: int, intensity: float, random: np.random.RandomState) -> Tensor:
+def motion_kernel(size: int, intensity: float, seed: int) -> Tensor:
     """A random camera shake, [size, size] float64, sum 1 (values are multiples of 1/255 before normalising).
 
     A path of random steps and slowly turning angles is drawn as a polyline at twice the size, blurred a little and
-    reduced. Every random number is taken from `random` in the order of the reference implementation
-    (github.com/LeviBorodenko/motionblur), so that equal seeds give its kernels.
+    reduced. The random numbers are taken in the order of the reference implementation
+    (github.com/LeviBorodenko/motionblur), and the second path of the stream is used, as in the reference set-up, which
+    makes two kernels and keeps the second.
+
+    Raises ValueError for a seed whose path is a single point, which leaves no trace in a small kernel.
     """
-    side = OVERSIZE * size
-    diagonal = math.hypot(side, side)
-    path = _path(side, diagonal, intensity, random)
-    canvas = Image.new("L", (side, side))
-    ImageDraw.Draw(canvas).line([(z.real, z.imag) for z in path], fill=255, width=int(diagonal / 150))
-    canvas = canvas.filter(ImageFilter.GaussianBlur(radius=int(diagonal * 0.01)))
-    canvas = canvas.resize((size, size), resample=Image.Resampling.LANCZOS)
-    kernel = torch.from_numpy(np.asarray(canvas, dtype=np.float64).copy())
+    random = np.random.RandomState(seed)
+    _path(size, intensity, random)
+    kernel = _drawn(_path(size, intensity, random), size)
     if not kernel.sum() > 0:
-        raise ValueError(
-            f"the path drawn for size={size}, intensity={intensity} is too faint to be seen: use a larger size"
-        )
+        raise ValueError(f"seed {seed} draws an empty path for size={size}, intensity={intensity:g}: use another seed")
     return kernel / kernel.sum()
 
 
-def _path(side: int, diagonal: float, intensity: float, random: np.random.RandomState) -> np.ndarray:
+def _drawn(path: np.ndarray, size: int) -> Tensor:
+    side, diagonal = _canvas(size)
+    canvas = Image.new("L", (side, side))
+    width = max(int(diagonal / 150), 1)
+    ImageDraw.Draw(canvas).line([(z.real, z.imag) for z in path], fill=255, width=width)
+    canvas = canvas.filter(ImageFilter.GaussianBlur(radius=int(diagonal * 0.01)))
+    canvas = canvas.resize((size, size), resample=Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.asarray(canvas, dtype=np.float64).copy())
+
+
+def _canvas(size: int) -> tuple[int, float]:
+    """Side and diagonal of the canvas that a kernel is drawn on."""
+    return OVERSIZE * size, math.hypot(OVERSIZE * size, OVERSIZE * size)
+
+
+def _path(size: int, intensity: float, random: np.random.RandomState) -> np.ndarray:
     """Corners of the path as complex numbers x + iy, their mean at the centre of the canvas."""
+    side, diagonal = _canvas(size)
     steps = _steps(diagonal, intensity, random)
     angles = _angles(len(steps), intensity, random)
     path = np.cumsum(steps * np.exp(1j * angles))

@@ -146,6 +146,7 @@ def compile(
     noise: float | None = None,
     threads: int | None = None,
     schedule: Tensor | Sequence[float] | None = None,
+    task: str | None = None,
     **solver_options: Any,
 ) -> Restorer:
     """Plan a restoration once, run it many times.
@@ -155,7 +156,8 @@ def compile(
     steps:   N; by default the preset's.   schedule: noise levels of your own instead of the preset's EDM grid.
     device:  "auto" (a GPU when there is one), "cpu", "cuda", "cuda:1".
     backend, precision: see `denoisers.open_denoiser`; an explicit choice works or raises.
-    preset:  "photo", "paper", or "auto" for the one that belongs to the prior.
+    preset:  "photo", "paper", or "auto" for the one that belongs to the prior.   task: whose row of it an operator of your own
+             takes; by default the nearest.
     noise:   sigma_y of the measurement in its own units (default 0.05); k2 and eta follow it.
     solver_options: override the preset, for "lmaps": k1, k2, eta, inner_steps, strategy, data_gradient, rho.
 
@@ -168,7 +170,8 @@ def compile(
     where = _device(device)
     model = load_prior(prior) if isinstance(prior, str) else prior
     shape = (batch, model.channels, height, width)
-    operator, task = settings.resolve(task_or_operator)
+    operator, nearest = settings.resolve(task_or_operator)
+    task = task or nearest
     operator.to(where)
     row = settings.choose(operator, task, preset=preset, prior=model.name, noise=noise, shape=shape)
     grid = schedules.edm(steps or row.steps, row.sigma_max, row.sigma_min) if schedule is None else schedule

@@ -17,13 +17,14 @@ class GaussianPrior:
     covariance: Tensor
     shape: tuple[int, int, int]
 
+    def __post_init__(self) -> None:
+        self.values, self.vectors = torch.linalg.eigh(self.covariance)
+
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        eye = torch.eye(len(self.mean), dtype=torch.float64)
-        out = []
-        for flat, s in zip(x.double().flatten(1), sigma.double(), strict=True):
-            gain = self.covariance @ torch.linalg.inv(self.covariance + s**2 * eye)
-            out.append(self.mean + gain @ (flat - self.mean))
-        return torch.stack(out).reshape(x.shape).to(x.dtype)
+        """mean + C (C + sigma^2 I)^-1 (x - mean)."""
+        shrink = self.values / (self.values + sigma.double()[:, None].square())
+        c = (x.double().flatten(1) - self.mean) @ self.vectors
+        return (self.mean + (shrink * c) @ self.vectors.T).reshape(x.shape).to(x.dtype)
 
     def posterior_mean(self, a: Tensor, y: Tensor, sigma_y: float) -> Tensor:
         """E[x0 | y = A x0 + sigma_y n]."""

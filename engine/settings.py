@@ -33,8 +33,6 @@ def resolve(task_or_operator: str | Operator) -> tuple[Operator, str | None]:
         return tasks.build(task_or_operator), task_or_operator
     if not isinstance(task_or_operator, Operator):
         raise TypeError(f"need a task's name or an Operator, got {type(task_or_operator).__name__}")
-    if task_or_operator.task is not None:
-        return task_or_operator, task_or_operator.task
     return task_or_operator, next((task for kind, task in _NEAREST if isinstance(task_or_operator, kind)), None)
 
 

@@ -85,8 +85,6 @@ def build(name: str, **parameters: Any) -> Operator:
     task = get(name)
     given = {key: value for key, value in parameters.items() if value is not None}
     try:
-        operator = task.build(**given)
+        return task.build(**given)
     except TypeError as problem:
         raise TypeError(f"task {name!r}: {problem}") from problem
-    operator.task = name
-    return operator

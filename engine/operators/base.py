@@ -22,8 +22,6 @@ class Operator(nn.Module):
     linear:         H(x) is linear in x. Linear operators derive from `LinearOperator`.
     differentiable: autograd through `forward` gives a useful gradient. If not, `surrogate_vjp` stands in (Eq. 17).
 
-    task:           the task it was built for, whose settings then fit it; None for an operator of your own.
-
     What an operator derives from a picture's size (matrices, masks, transfer functions) is made on first use, kept for
     the last few sizes, and follows the dtype and device of its input. `operator.to(device)` says where a spectrum's
     eigenvalues live.
@@ -31,7 +29,6 @@ class Operator(nn.Module):
 
     linear: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
-    task: str | None = None
     _home: Tensor
 
     def __init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +54,13 @@ def operator_for(task: str, image: Any, y: Tensor, *, mask: Any = None, kernel: 
     if task in _NOT_PICTURES:
         raise ValueError(f"the measurement of {task} is not a picture: restore the .npz that `lmaps degrade` wrote")
     size = (y.shape[-2], y.shape[-1])
-    if task == "jpeg" and isinstance(image, str | PathLike) and Path(image).suffix.lower() in JPEG_SUFFIXES:
+    if task == "jpeg" and isinstance(image, str | Path) and Path(image).suffix.lower() in JPEG_SUFFIXES:
         return JPEG.from_file(image)
     given: dict[str, Any] = {}
     if mask is not None:
-        given["mask"] = read_mask(mask, size) if isinstance(mask, str | PathLike) else mask
+        given["mask"] = read_mask(mask, size) if isinstance(mask, str | Path) else mask
     if kernel is not None:
-        given["kernel"] = read_kernel(kernel, size) if isinstance(kernel, str | PathLike) else kernel
+        given["kernel"] = read_kernel(kernel, size) if isinstance(kernel, str | Path) else kernel
     return tasks.build(task, **given)
 
 
@@ -69,7 +68,7 @@ def pictures(image: Any) -> Tensor:
     """Anything that holds pictures as [B, 3, H, W] float32 in [0, 1]. See `restore` for what is taken."""
     if isinstance(image, Tensor):
         return _from_tensor(image)
-    if isinstance(image, str | PathLike):
+    if isinstance(image, str | Path):
         return torch.from_numpy(np.ascontiguousarray(read_image(image).rgb()))[None]
     array = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
     return _from_array(array)
@@ -96,4 +95,3 @@ def _from_tensor(tensor: Tensor) -> Tensor:
         raise ValueError(f"pixels must lie in [0, 1] (noise may pass it a little), got {low:.3g} .. {high:.3g}")
     batch = tensor.float() if tensor.ndim == 4 else tensor.float()[None]
     return batch.expand(-1, 3, -1, -1) if batch.shape[1] == 1 else batch
-

@@ -37,7 +37,9 @@ class Step:
     def normal(self, like: Tensor, draw: int = 0) -> Tensor:
         """Noise of the solver's own, N(0, I) shaped like `like`; `draw` tells several of one step apart."""
         step = self.index * 2**16 + draw
-        return standard_normal(like.shape[1:], self.seeds, step=step, stream="solver", device=like.device).to(like.dtype)
+        return standard_normal(like.shape[1:], self.seeds, step=step, stream="solver", device=like.device).to(
+            like.dtype
+        )
 
 
 class Solver:

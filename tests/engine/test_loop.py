@@ -48,7 +48,9 @@ def test_lmaps_reaches_the_posterior_mean_of_a_gaussian_prior() -> None:
     assert torch.linalg.vector_norm(mean - expected) < 0.03 * torch.linalg.vector_norm(expected)
     assert error.max() < 0.02
     # The prior alone, without the measurement, ends somewhere else: the test can fail.
-    assert torch.linalg.vector_norm(prior.mean.reshape(expected.shape) - expected) > 0.3 * torch.linalg.vector_norm(expected)
+    assert torch.linalg.vector_norm(prior.mean.reshape(expected.shape) - expected) > 0.3 * torch.linalg.vector_norm(
+        expected
+    )
 
 
 MIXTURE = Mixture(

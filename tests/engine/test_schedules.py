@@ -35,7 +35,9 @@ def test_validated_accepts_a_list() -> None:
     assert torch.equal(schedules.validated([3.0, 1.0, 0.0]), torch.tensor([3.0, 1.0, 0.0], dtype=torch.float64))
 
 
-@pytest.mark.parametrize("bad", [{"steps": 0}, {"steps": 2.5}, {"steps": 5, "sigma_min": 0.0}, {"steps": 5, "sigma_max": 0.1}])
+@pytest.mark.parametrize(
+    "bad", [{"steps": 0}, {"steps": 2.5}, {"steps": 5, "sigma_min": 0.0}, {"steps": 5, "sigma_max": 0.1}]
+)
 def test_bad_grids_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="got"):
         schedules.edm(**bad)  # type: ignore[arg-type]

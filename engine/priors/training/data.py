@@ -60,7 +60,9 @@ def photo_files(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
 
     Raises FileNotFoundError when none is left.
     """
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(tuple(exclude)))
+    files = sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(tuple(exclude))
+    )
     if not files:
         raise FileNotFoundError(f"no photographs ({', '.join(SUFFIXES)}) in {folder}")
     return files

@@ -14,6 +14,7 @@ import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +54,8 @@ class Run:
         """Go on from a checkpoint; `changes` replaces settings of its recipe (the length of the run, say)."""
         state = checkpoint.load(path, device)
         saved = dict(state["recipe"])
-        network = UNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in saved.pop("network").items()})
-        run = cls.start(replace(Recipe(network=network, **saved), **changes), device)  # type: ignore[arg-type]
+        shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.pop("network").items()}
+        run = cls.start(replace(Recipe(network=UNetConfig(**shape), **saved), **changes), device)  # type: ignore[arg-type]
         run.model.load_state_dict(state["model"])
         run.average.load_state_dict(state["average"])
         run.optimizers.load_state_dict(state["optimizers"])
@@ -82,7 +83,7 @@ class Run:
         clean = clean.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
             loss = denoising_loss(self.model, clean, sigma, noise, recipe.sigma_data)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizers.step(recipe.rate_factor(self.seen))
         self._update_average()
         self.seen += recipe.batch
@@ -164,7 +165,9 @@ def main() -> None:
     if arguments.resume:
         run = Run.resume(arguments.run / "checkpoint.pt", device, given)
     else:
-        shape = {name: tuple(getattr(arguments, name)) for name in ("channels", "blocks") if getattr(arguments, name)}
+        shape: dict[str, Any] = {
+            name: tuple(getattr(arguments, name)) for name in ("channels", "blocks") if getattr(arguments, name)
+        }
         run = Run.start(Recipe(network=replace(UNetConfig(), **shape), **given), device)
     (arguments.run / "recipe.json").write_text(json.dumps(asdict(run.recipe), indent=2) + "\n", encoding="utf-8")
     files = photo_files(arguments.photos, exclude=[arguments.validation])

@@ -36,9 +36,15 @@ def relative(a: Tensor, b: Tensor) -> float:
     return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b))
 
 
-@pytest.mark.parametrize(("strategy", "tolerance"), [
-    ("reference", 1e-13), ("autograd", 1e-13), ("spectral", 1e-12), ("polynomial", 1e-4),
-])
+@pytest.mark.parametrize(
+    ("strategy", "tolerance"),
+    [
+        ("reference", 1e-13),
+        ("autograd", 1e-13),
+        ("spectral", 1e-12),
+        ("polynomial", 1e-4),
+    ],
+)
 @pytest.mark.parametrize("steps", [1, 20, 100])
 def test_strategy_equals_plain_steps(strategy: str, tolerance: float, steps: int) -> None:
     operator, xhat, y = problem(diagonal=strategy == "spectral")

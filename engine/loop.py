@@ -1,10 +1,10 @@
 """Figure 2 of the paper, once: DPS, DAPS, LMAPS and their kin are this loop with another `estimate`.
 
-    x ~ N(0, sigma_max^2 I)
-    for sigma in schedule:
-        xhat = denoise(x, sigma)
-        x0   = estimate(xhat, x, sigma, y)
-        x    = transition(x0, x, sigma_next)
+x ~ N(0, sigma_max^2 I)
+for sigma in schedule:
+    xhat = denoise(x, sigma)
+    x0   = estimate(xhat, x, sigma, y)
+    x    = transition(x0, x, sigma_next)
 """
 
 from __future__ import annotations

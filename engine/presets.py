@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Any, Literal
 
 REFERENCE_NOISE = 0.05
 # Below this noise level the data term is not weighed any higher: measurements are seldom better, and 1 / sigma_y^2 explodes.
@@ -79,7 +79,7 @@ def _known(preset: str) -> str:
 
 
 @cache
-def _tables() -> dict[str, dict[str, dict[str, float]]]:
+def _tables() -> dict[str, dict[str, dict[str, Any]]]:
     text = resources.files(__package__).joinpath("presets.toml").read_text(encoding="utf-8")
     tables = tomllib.loads(text)
     known = {f.name for f in fields(Preset)}

@@ -30,9 +30,7 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.blocks) or not self.channels:
-            raise ValueError(
-                f"channels and blocks need one entry a level each, got {self.channels} and {self.blocks}"
-            )
+            raise ValueError(f"channels and blocks need one entry a level each, got {self.channels} and {self.blocks}")
         if min(self.channels) < 1 or min(self.blocks) < 1:
             raise ValueError(f"widths and block counts must be positive, got {self.channels} and {self.blocks}")
         if self.embedding < 2 or self.embedding % 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class Recipe:
     ema_images: half-life of the weight average, in crops.
     """
 
-    network: UNetConfig = UNetConfig()
+    network: UNetConfig = field(default_factory=UNetConfig)
     sigma_data: float = 0.5
     images: int = 1_000_000
     batch: int = 32

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..operators.base import LinearOperator, Operator
 from .autograd import Autograd
+from .onchip import OnChip
 from .polynomial import Polynomial
 from .reference import Observed, Reference
 from .settings import LocalMAP
@@ -38,6 +39,8 @@ def choose(operator: Operator, shape: Sequence[int]) -> str:
         return Spectral.name
     if Polynomial.serves(operator, shape):
         return Polynomial.name
+    if OnChip.serves(operator):
+        return OnChip.name
     return Autograd.name
 
 
@@ -51,6 +54,8 @@ def build(operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape
         return Reference(operator, settings, sigmas)
     if name == Autograd.name:
         return Autograd(operator, settings, sigmas)
+    if name == OnChip.name:
+        return OnChip(operator, settings, sigmas)
     if not isinstance(operator, LinearOperator):
         raise ValueError(
             f"strategy {name!r} does not serve {type(operator).__name__}: use auto, which picks {choose(operator, shape)!r}"

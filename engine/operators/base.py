@@ -28,7 +28,7 @@ class Operator(nn.Module):
     """
 
     linear: ClassVar[bool] = False
-    differentiable: ClassVar[bool] = True
+    differentiable: bool = True
     _home: Tensor
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from os import PathLike
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,7 @@ class JPEG(Operator):
     The gradient takes J = 1 (Eq. 18 of the paper).
     """
 
-    differentiable: ClassVar[bool] = False
+    differentiable = False
 
     def __init__(
         self,

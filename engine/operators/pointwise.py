@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ class HDR(Operator):
         super().__init__()
         self.scale = checks.real(scale, "scale", 0, open_low=True)
         self.gradient = checks.one_of(gradient, "gradient", ("clip", "identity"))
+        self.differentiable = gradient == "clip"
 
     def forward(self, x: Tensor) -> Tensor:
         checks.picture(x, "HDR")
@@ -49,7 +50,7 @@ class Quantize(Operator):
     there is no clipping, as in the reference set-up. Eq. 32 of the paper. The gradient takes J = 1 (Eq. 18).
     """
 
-    differentiable: ClassVar[bool] = False
+    differentiable = False
 
     def __init__(self, bits: int = 2) -> None:
         super().__init__()

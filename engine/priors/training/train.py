@@ -11,6 +11,8 @@ import copy
 import json
 import logging
 import math
+import signal
+import threading
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -114,11 +116,17 @@ def validate(run: Run, crops: Tensor) -> dict[str, float]:
 
 
 def train(run: Run, bank: PhotoBank, crops: Tensor, folder: Path, seconds: float, report_every: int) -> None:
-    """Train until the recipe's images are seen or the time is up; validate, save and log every `report_every` crops."""
+    """Train until the recipe's images are seen or the time is up; validate, save and log every `report_every` crops.
+
+    An interrupt (Ctrl-C, or the terminate signal) ends it the same way: with a checkpoint.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     started, losses = time.monotonic(), []
     rate_from, rate_at = run.seen, started
     due = (run.seen // report_every + 1) * report_every
-    while run.seen < run.recipe.images and time.monotonic() - started < seconds:
+    while run.seen < run.recipe.images and time.monotonic() - started < seconds and not stop.is_set():
         losses.append(run.step(bank))
         if run.seen >= due or run.seen >= run.recipe.images:
             due += report_every

@@ -1,0 +1,113 @@
+"""Operators from deepinv, and its blur and reduction against the ones here."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lmaps.engine import operators
+from lmaps.engine.operators import from_deepinv
+
+from .cases import ODD_KERNEL, pictures, relative
+
+
+class PlainPhysics:
+    """The part of deepinv's LinearPhysics that is used: a row selection, in deepinv's [0, 1]."""
+
+    def A(self, x: Tensor) -> Tensor:
+        return x[..., ::2, :]
+
+    def A_adjoint(self, u: Tensor) -> Tensor:
+        x = u.new_zeros((*u.shape[:-2], 2 * u.shape[-2], u.shape[-1]))
+        x[..., ::2, :] = u
+        return x
+
+    def A_dagger(self, y: Tensor) -> Tensor:
+        return self.A_adjoint(y)
+
+
+class CubicPhysics:
+    """Physics that are not linear have no adjoint."""
+
+    def A(self, x: Tensor) -> Tensor:
+        return x**3
+
+
+@pytest.fixture(scope="module")
+def physics() -> Iterator[Any]:
+    """`deepinv.physics`; torchvision, which deepinv imports but these tests do not need, is stood in for if missing."""
+    before = set(sys.modules)
+    try:
+        import torchvision  # noqa: F401
+    except ImportError:
+        for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.utils"):
+            module = types.ModuleType(name)
+            module.__getattr__ = lambda attribute: type(attribute, (), {})  # type: ignore[method-assign]
+            module.__path__ = []
+            sys.modules[name] = module
+    try:
+        import deepinv.physics as found
+    except Exception as error:
+        pytest.skip(f"deepinv does not import here: {error}")
+    yield found
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in ("torchvision", "deepinv"):
+            del sys.modules[name]
+
+
+def test_linear_physics_are_linear_in_the_state() -> None:
+    operator, x = from_deepinv(PlainPhysics()), pictures((8, 6))
+    assert operator.linear
+    assert relative(operator(x) + operator(-x), torch.zeros(1)) <= 1e-300 or torch.equal(operator(x), -operator(-x))
+    u = torch.randn(2, 3, 4, 6, dtype=torch.float64)
+    assert float((operator(x) * u).sum()) == pytest.approx(float((x * operator.adjoint(u)).sum()))
+    assert operator.picture_shape(u) == (2, 3, 8, 6)
+    assert torch.equal(operator.start(operator(x)), operator.adjoint(operator(x)))
+
+
+def test_a_measurement_of_theirs_is_turned_into_ours() -> None:
+    x, plain = pictures((8, 6)), PlainPhysics()
+    theirs = plain.A((x + 1) / 2)
+    operator = from_deepinv(plain)
+    assert isinstance(operator, operators.LinearOperator)
+    assert relative(operator.measurement(theirs), operator(x)) <= 1e-14
+
+
+def test_other_physics_see_the_range_from_0_to_1() -> None:
+    x = pictures((8, 6))
+    operator = from_deepinv(CubicPhysics())
+    assert not operator.linear
+    assert torch.allclose(operator(x), ((x + 1) / 2) ** 3)
+    assert torch.allclose(operator.vjp(x, x), 1.5 * ((x + 1) / 2) ** 2 * x)
+
+
+def test_what_is_not_physics_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"deepinv\.physics object, got int, which has no A"):
+        from_deepinv(3)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("circular", "circular"), ("reflect", "reflect"), ("replicate", "replicate")]
+)
+def test_blur_is_theirs(physics: Any, theirs: str, ours: str) -> None:
+    """deepinv convolves, so its kernel is ours flipped."""
+    kernel = ODD_KERNEL[:, :5]
+    wrapped = from_deepinv(physics.Blur(kernel.flip(0, 1)[None, None], padding=theirs))
+    x = pictures((20, 24))
+    own = operators.Blur(kernel, padding=ours)
+    assert relative(wrapped(x), own(x)) <= 1e-10
+    u = pictures((20, 24), seed=2)
+    assert relative(wrapped.adjoint(u), own.adjoint(u)) <= 1e-10
+
+
+def test_inpainting_is_theirs(physics: Any) -> None:
+    mask = (torch.rand(3, 9, 14) < 0.5).double()
+    wrapped = from_deepinv(physics.Inpainting(img_size=(3, 9, 14), mask=mask.float()).double())
+    x = pictures((9, 14))
+    assert relative(wrapped(x), operators.Inpainting(mask)(x)) <= 1e-12

@@ -58,6 +58,7 @@ def export_onnx(
     half:     store the weights as float16. The module's weights must be finite and below 65504 in magnitude.
     external: for some or all of the module's parameters (by name), where their values already lie in a file beside
               `path`; the graph then points there instead of holding a copy. Float16 slices are cast to float32 inside.
+              A parameter that the exporter folds into another (the weights of a group norm) stays in the graph.
 
     The file appears whole or not at all. Raises ExportError where the graph differs from the module by more than 1e-4
     of the output's norm (1e-2 with `half`), ValueError for arguments that make no sense, ImportError where onnx,
@@ -67,6 +68,8 @@ def export_onnx(
         raise ValueError(f"channels and multiple must be at least 1, got {channels} and {multiple}")
     if half and external:
         raise ValueError("half stores its own float16 copies; it cannot be combined with external weights")
+    if strange := sorted(set(external or ()) - module.state_dict().keys()):
+        raise ValueError(f"external names tensors that the module does not have: {strange}")
     module = module.eval()
     model = _trace(module, channels, multiple, opset)
     _strip(model)
@@ -150,12 +153,11 @@ def _store_half(graph: GraphProto, names: set[str]) -> None:
 def _point_outside(graph: GraphProto, external: Mapping[str, Slice]) -> None:
     from onnx import TensorProto
 
-    casts, found = [], set()
+    casts = []
     for tensor in graph.initializer:
         place = external.get(tensor.name)
         if place is None:
             continue
-        found.add(tensor.name)
         for field in ("raw_data", "float_data"):
             tensor.ClearField(field)
         tensor.data_type = place.element_type
@@ -164,8 +166,6 @@ def _point_outside(graph: GraphProto, external: Mapping[str, Slice]) -> None:
             tensor.external_data.add(key=key, value=str(value))
         if place.element_type != TensorProto.FLOAT:
             casts.append(_renamed(tensor))
-    if missing := sorted(set(external) - found):
-        raise ExportError(f"the exporter folded or renamed {missing}, so they cannot be shared with another file")
     _prepend(graph, casts)
 
 

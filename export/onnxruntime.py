@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Array, require_plain
 from .external_data import GraphError, check_external_data
-
-Array = NDArray[np.float32]
 
 
 class OnnxRuntimeGraph:
@@ -39,14 +37,8 @@ class OnnxRuntimeGraph:
         """Run on `inputs` (C-contiguous float32 arrays by name) and write the first output into `out`."""
         binding = self._session.io_binding()
         for name, array in inputs.items():
-            _need_plain(name, array)
+            require_plain(name, array)
             binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        _need_plain("out", out)
+        require_plain("out", out)
         binding.bind_output(self._output, "cpu", 0, np.float32, out.shape, out.ctypes.data)
         self._session.run_with_iobinding(binding)
-
-
-def _need_plain(name: str, array: Array) -> None:
-    # ONNX Runtime is given bare addresses: a wrong type or stride would be read as noise, not refused.
-    if array.dtype != np.float32 or not array.flags.c_contiguous:
-        raise ValueError(f"{name} must be a C-contiguous float32 array, got {array.dtype} with strides {array.strides}")

@@ -11,12 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from .arrays import Array, require_plain
 from .external_data import GraphError, check_external_data
 
-Array = NDArray[np.float32]
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -65,9 +62,11 @@ class OpenVINOGraph:
         """
         request = self._request()
         for name, array in inputs.items():
+            require_plain(name, array)
             if array.shape != self._shapes[name]:
                 raise ValueError(f"{name} has shape {array.shape}; the graph was compiled for {self._shapes[name]}")
             request.set_tensor(name, self._tensor(array, shared_memory=True))
+        require_plain("out", out)
         request.set_output_tensor(self._tensor(out, shared_memory=True))
         request.infer(share_outputs=True)
 

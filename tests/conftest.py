@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,3 +11,15 @@ import torch
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(42)
+
+
+@pytest.fixture(scope="session")
+def tiny_prior_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prior with random weights, saved once a session: exporting a graph takes seconds. Copy it before editing it."""
+    from lmaps.engine.priors import save_prior
+
+    from .tiny import random_denoiser
+
+    folder = tmp_path_factory.mktemp("priors") / "tiny"
+    save_prior(folder, random_denoiser(), name="tiny", licence="Apache-2.0", notes={"data": "none, random weights"})
+    return folder

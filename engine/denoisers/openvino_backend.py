@@ -37,7 +37,7 @@ class OpenVINODenoiser:
     def describe(self) -> dict[str, Any]:
         return {
             "backend": self.backend,
-            "version": self._graph.version,
+            "backend_version": self._graph.version,
             "precision": self.precision,
             "device": "cpu",
             "threads": self._threads,

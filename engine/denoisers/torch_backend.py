@@ -54,7 +54,7 @@ class TorchDenoiser:
     def describe(self) -> dict[str, Any]:
         return {
             "backend": self.backend,
-            "version": torch.__version__,
+            "backend_version": torch.__version__,
             "precision": self.precision,
             "device": str(self._device),
             "threads": torch.get_num_threads(),

@@ -103,7 +103,7 @@ def available(device: str | torch.device = "auto") -> list[tuple[str, bool, str]
 
 
 def _first_that_works(prior: Prior, frame: Frame, precision: str, device: torch.device, threads: int) -> Denoiser:
-    tried = []
+    tried: list[str] = []
     for name in _ORDER[device.type]:
         if precision not in ("auto", *_BACKENDS[name].precisions):
             continue

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,7 +27,7 @@ def fast_bfloat16() -> bool:
 
     Elsewhere run times accept the hint and emulate it, which is slower than float32.
     """
-    facts = getattr(torch.cpu, "get_capabilities", dict)()
+    facts: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(facts.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 

@@ -93,4 +93,5 @@ def _narrow(module: nn.Module) -> nn.Module:
     for layer in module.modules():
         if isinstance(layer, _MATRIX_LAYERS):
             layer.to(torch.bfloat16)
-    return module.to(memory_format=torch.channels_last)
+    # The annotations of Module.to leave out memory_format, which its documentation has.
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

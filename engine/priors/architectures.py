@@ -18,17 +18,21 @@ from .unet import UNet, UNetConfig
 
 def build_edm_unet(settings: Mapping[str, Any]) -> nn.Module:
     """{"channels": [...], "blocks": [...], "embedding": n, "image_channels": n, "sigma_data": s}."""
-    shape = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    sigma_data = shape.pop("sigma_data")
+    shape: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    sigma_data = float(shape.pop("sigma_data"))
     return EDMDenoiser(UNet(UNetConfig(**shape)), sigma_data)
+
+
+def unet_config(denoiser: EDMDenoiser) -> UNetConfig:
+    """The shape of the U-Net inside. Raises TypeError where there is another network."""
+    if not isinstance(denoiser.network, UNet):
+        raise TypeError(f"only denoisers around lmaps' own UNet can be saved, got {type(denoiser.network).__name__}")
+    return denoiser.network.config
 
 
 def edm_unet_settings(denoiser: EDMDenoiser) -> dict[str, Any]:
     """The settings that make `build_edm_unet` build a denoiser of the same shape."""
-    network = denoiser.network
-    if not isinstance(network, UNet):
-        raise TypeError(f"only denoisers around lmaps' own UNet can be saved, got {type(network).__name__}")
-    c = network.config
+    c = unet_config(denoiser)
     return {
         "channels": list(c.channels),
         "blocks": list(c.blocks),

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ...export.external_data import GraphError, check_external_data
 from ...export.onnx import Slice, export_onnx
-from .architectures import ARCHITECTURES, edm_unet_settings
+from .architectures import ARCHITECTURES, edm_unet_settings, unet_config
 from .config import CONFIG, GRAPH, WEIGHTS, PriorConfig, PriorError, read_config
 from .edm import EDMDenoiser
 
@@ -37,25 +37,24 @@ def save_prior(folder: Path, denoiser: EDMDenoiser, *, name: str, licence: str, 
     for float16, ExportError where the graph disagrees with the network, ImportError without the extra "onnx".
     """
     weights = _half_weights(denoiser)
-    settings = edm_unet_settings(denoiser)
+    settings, shape = edm_unet_settings(denoiser), unet_config(denoiser)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as name_of_staging:
         staging = Path(name_of_staging)
         save_file(weights, staging / WEIGHTS, metadata={"name": name, "architecture": "edm-unet", "licence": licence})
-        channels, multiple = settings["image_channels"], denoiser.network.config.multiple  # type: ignore[union-attr]
         export_onnx(
             _with_weights("edm-unet", settings, weights),
             staging / GRAPH,
-            channels=channels,
-            multiple=multiple,
+            channels=shape.image_channels,
+            multiple=shape.multiple,
             external=_slices(staging / WEIGHTS),
         )
         config = PriorConfig(
             name=name,
             architecture="edm-unet",
             settings=settings,
-            channels=channels,
-            multiple=multiple,
+            channels=shape.image_channels,
+            multiple=shape.multiple,
             licence=licence,
             notes=notes,
             files={file: _sha256(staging / file) for file in (WEIGHTS, GRAPH)},

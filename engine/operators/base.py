@@ -110,6 +110,7 @@ class Spectrum:
     from_basis: Callable[[Tensor], Tensor]
     eigenvalues: Tensor
     norms: Tensor | None = None
+    seen: Spectrum | None = None
 
 
 class LinearOperator(Operator):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 import torch
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
 # ITU-T T.81, tables K.1 (luminance) and K.2 (chrominance), row by row.
@@ -62,7 +62,10 @@ def read_setting(path: str | PathLike[str]) -> Setting:
                 raise ValueError(f"{path} is a JPEG in {image.mode}: only grey and YCbCr files are supported")
             # Pillow gives the tables in natural order and, a layer, (identifier, columns, rows, table).
             layers, tables = image.layer, image.quantization
-    except UnidentifiedImageError:
+    except OSError as error:
+        # Errors of the file system have a number; those of Pillow, which mean a bad file, have none.
+        if error.errno is not None:
+            raise
         raise ValueError(f"{path} is not a JPEG file, or its header is damaged") from None
     missing = [layer[3] for layer in layers if layer[3] not in tables]
     if missing:

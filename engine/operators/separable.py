@@ -11,6 +11,9 @@ from .base import Spectrum
 
 # Singular values below this fraction of the largest count as zero in the pseudo-inverse.
 CUTOFF = 1e-3
+# A direction whose eigenvalue is below this fraction of the largest is not seen: K gradient steps change it by less than
+# float32 can show.
+UNSEEN = 1e-10
 
 
 class Axis:
@@ -45,12 +48,25 @@ class Axis:
         return self._svd[0]
 
     @property
+    def seen(self) -> int:
+        """How many directions H sees; they come first."""
+        return int((self.eigenvalues > UNSEEN * self.eigenvalues[0]).sum())
+
+    @property
     def to_basis(self) -> Tensor:
         return self._svd[1]
 
     @property
     def from_basis(self) -> Tensor:
         return self._svd[1].mT
+
+    @property
+    def to_seen(self) -> Tensor:
+        return self._svd[1][: self.seen]
+
+    @property
+    def from_seen(self) -> Tensor:
+        return self._svd[1][: self.seen].mT
 
 
 class AxisPair:
@@ -83,11 +99,17 @@ class AxisPair:
         return self._apply("pinv", y)
 
     def spectrum(self, device: torch.device) -> Spectrum:
-        eigenvalues = self.rows.eigenvalues[:, None] * self.columns.eigenvalues
+        eigenvalues = (self.rows.eigenvalues[:, None] * self.columns.eigenvalues)[None, None].to(device)
+        seen = Spectrum(
+            to_basis=lambda x: self._apply("to_seen", x),
+            from_basis=lambda c: self._apply("from_seen", c),
+            eigenvalues=eigenvalues[..., : self.rows.seen, : self.columns.seen],
+        )
         return Spectrum(
             to_basis=lambda x: self._apply("to_basis", x),
             from_basis=lambda c: self._apply("from_basis", c),
-            eigenvalues=eigenvalues[None, None].to(device),
+            eigenvalues=eigenvalues,
+            seen=seen,
         )
 
     def _apply(self, name: str, x: Tensor) -> Tensor:
@@ -98,7 +120,7 @@ class AxisPair:
             pair = (left.to(x.device, x.dtype).contiguous(), right.to(x.device, x.dtype).contiguous())
             self._cast[key] = pair
         left, right = pair
-        # A wide matrix shrinks the picture: let it go first.
+        # A wide matrix shrinks the picture: let it go first, a tall one last.
         if left.shape[0] < left.shape[1]:
             return torch.matmul(left, x) @ right
         return torch.matmul(left, x @ right)

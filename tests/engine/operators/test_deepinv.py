@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.abc
+import importlib.machinery
 import sys
 import types
 from collections.abc import Iterator
@@ -39,26 +42,71 @@ class CubicPhysics:
         return x**3
 
 
+class Empty(type):
+    """Makes classes whose every name is such a class again."""
+
+    def __getattr__(cls, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Empty(name, (), {})
+
+
+class StandIn(types.ModuleType):
+    """A module whose every name is an empty class: enough for an `import` that nothing here uses."""
+
+    __path__ = ()
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Empty(name, (), {})
+
+
+class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds every module under the given names, and makes a stand-in of it."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if name.partition(".")[0] not in self.names:
+            return None
+        return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> StandIn:
+        return StandIn(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Nothing to run."""
+
+
+def missing(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return True
+    return False
+
+
 @pytest.fixture(scope="module")
 def physics() -> Iterator[Any]:
-    """`deepinv.physics`; torchvision, which deepinv imports but these tests do not need, is stood in for if missing."""
+    """`deepinv.physics`. What deepinv imports but these tests do not need is stood in for where it is missing."""
     before = set(sys.modules)
-    try:
-        import torchvision  # noqa: F401
-    except ImportError:
-        for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.utils"):
-            module = types.ModuleType(name)
-            module.__getattr__ = lambda attribute: type(attribute, (), {})  # type: ignore[method-assign]
-            module.__path__ = []
-            sys.modules[name] = module
-    try:
-        import deepinv.physics as found
-    except Exception as error:
-        pytest.skip(f"deepinv does not import here: {error}")
-    yield found
+    names = [name for name in ("torchvision", "requests") if missing(name)]
     for name in set(sys.modules) - before:
-        if name.partition(".")[0] in ("torchvision", "deepinv"):
+        if name.partition(".")[0] in names:
             del sys.modules[name]
+    finder = StandIns(names)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield importlib.import_module("deepinv.physics")
+    except ImportError as error:
+        pytest.skip(f"deepinv does not import here: {error}")
+    finally:
+        sys.meta_path.remove(finder)
+        for name in set(sys.modules) - before:
+            if name.partition(".")[0] in ("deepinv", *names):
+                del sys.modules[name]
 
 
 def test_linear_physics_are_linear_in_the_state() -> None:

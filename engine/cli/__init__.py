@@ -1,0 +1,50 @@
+"""The command line: `lmaps restore`, `degrade`, `demo`, `info`.
+
+Nothing heavy is imported here, so that `lmaps --help` answers at once; commands import what they run.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .degrade import degrade
+from .demo import demo
+from .errors import OneLineErrors
+from .info import info
+from .restore import restore
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    help="Restore images with diffusion priors by Local MAP Sampling.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from lmaps import __version__
+
+        print(f"lmaps {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+for _command in (restore, degrade, demo, info):
+    app.command()(_command)
+
+
+def main() -> None:
+    """The `lmaps` program."""
+    app(prog_name="lmaps")

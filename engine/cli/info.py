@@ -1,0 +1,124 @@
+"""`lmaps info`: what is installed, which backends and kernels would run here, and why not."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from importlib import import_module, metadata
+from typing import Annotated, Any
+
+import typer
+
+from . import options as o
+from .errors import for_people
+
+PACKAGES = (
+    "torch",
+    "openvino",
+    "onnxruntime",
+    "onnx",
+    "triton",
+    "tensorrt",
+    "numpy",
+    "pillow",
+    "tifffile",
+    "imagecodecs",
+    "torchmetrics",
+)
+
+
+def info(
+    device: o.Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for bug reports and scripts.")] = False,
+) -> None:
+    """Say what is installed, which backends and kernels would run, and why the others would not."""
+    with for_people():
+        facts = gather(device)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        _print(facts)
+
+
+def gather(device: str = "auto") -> dict[str, Any]:
+    """Facts about this machine and installation, plain values only."""
+    import torch
+
+    from lmaps import __version__
+
+    from .. import metrics, tasks
+    from ..denoisers import available
+    from ..denoisers.cpu import usable_cores
+
+    return {
+        "lmaps": __version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpu": {
+            "name": _cpu_name(),
+            "cores": usable_cores(),
+            "instructions": torch.backends.cpu.get_cpu_capability(),
+        },
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "packages": {name: _version(name) for name in PACKAGES},
+        "backends": [{"name": name, "runs": runs, "why": why} for name, runs, why in available(device)],
+        "kernels": [_native(), _triton()],
+        "tasks": list(tasks.TASKS),
+        "priors": _priors(),
+        "metrics": {"lpips": metrics.lpips_missing() or "available"},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _native() -> dict[str, Any]:
+    try:
+        import_module("lmaps._native")
+    except ImportError as error:
+        return {"name": "native (C++)", "runs": False, "why": f"lmaps._native cannot be imported ({error})"}
+    return {"name": "native (C++)", "runs": True, "why": "lmaps._native is built"}
+
+
+def _triton() -> dict[str, Any]:
+    from ...kernels import available
+
+    runs, why = available()
+    return {"name": "triton (GPU)", "runs": runs, "why": why}
+
+
+def _priors() -> list[str]:
+    from importlib import resources
+
+    folder = resources.files("lmaps.engine.priors")
+    return sorted(entry.name for entry in folder.iterdir() if (entry / "config.json").is_file())
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _print(facts: dict[str, Any]) -> None:
+    cpu = facts["cpu"]
+    print(f"lmaps {facts['lmaps']}, Python {facts['python']}, {facts['platform']}")
+    print(f"CPU: {cpu['name']}, {cpu['cores']} usable cores, {cpu['instructions']}")
+    print(f"GPU: {', '.join(facts['gpus']) or 'none that torch sees'}")
+    print("packages:")
+    for name, version in facts["packages"].items():
+        print(f"  {name:14}{version or 'not installed'}")
+    for title, rows in (("backends, best first:", facts["backends"]), ("kernels:", facts["kernels"])):
+        print(title)
+        for row in rows:
+            print(f"  {row['name']:14}{'runs' if row['runs'] else 'does not run'}: {row['why']}")
+    print(f"tasks: {', '.join(facts['tasks'])}")
+    print(f"priors: {', '.join(facts['priors']) or 'none shipped'}")
+    print(f"LPIPS: {facts['metrics']['lpips']}")

@@ -1,0 +1,5 @@
+"""python -m lmaps"""
+
+from .engine.cli import main
+
+main()

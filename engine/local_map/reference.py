@@ -46,28 +46,46 @@ class Reference:
 def conjugate_gradients(
     operator: LinearOperator, xhat: Tensor, y: Tensor, pull: float, weight: float, tolerance: float | None = None
 ) -> Tensor:
-    """Solve (pull I + weight H^T H)(x - xhat) = weight (H^T y - H^T H xhat), each image on its own.
+    """Solve (pull I + weight H^T H)(x - xhat) = weight (H^T y - H^T H xhat), each image on its own."""
+    target = weight * (operator.adjoint(y) - operator.normal(xhat))
+    return xhat + solve_regularised(operator, target, pull, weight, tolerance)
 
-    tolerance: relative residual at which an image is done; by default what its precision allows.
+
+def solve_regularised(
+    operator: LinearOperator,
+    g: Tensor,
+    pull: float,
+    weight: float = 1.0,
+    tolerance: float | None = None,
+    iterations: int | None = None,
+) -> Tensor:
+    """(pull I + weight H^T H)^-1 g by conjugate gradients, g [B, C, H, W], each image on its own.
+
+    tolerance:  relative residual at which an image is done; by default what its precision allows.
+    iterations: at most this many; by default ten times the longer side.
     """
     if tolerance is None:
-        tolerance = 1e-12 if xhat.dtype == torch.float64 else 1e-6
-    residual = weight * (operator.adjoint(y) - operator.normal(xhat))
-    direction, solution = residual.clone(), torch.zeros_like(xhat)
+        tolerance = 1e-12 if g.dtype == torch.float64 else 1e-6
+    residual = g
+    direction, solution = residual.clone(), torch.zeros_like(g)
     square = _dot(residual, residual)
     goal = tolerance**2 * square
-    for _ in range(10 * max(xhat.shape[-2:])):
+    for _ in range(10 * max(g.shape[-2:]) if iterations is None else iterations):
         if bool((square <= goal).all()):
             break
         applied = pull * direction + weight * operator.normal(direction)
         # A finished image has residual zero; the floor keeps 0 / 0 out while the others go on.
-        step = square / _dot(direction, applied).clamp_min(1e-300)
+        step = square / _dot(direction, applied).clamp_min(_tiny(g))
         solution = solution + step * direction
         residual = residual - step * applied
         fresh = _dot(residual, residual)
-        direction = residual + fresh / square.clamp_min(1e-300) * direction
+        direction = residual + fresh / square.clamp_min(_tiny(g)) * direction
         square = fresh
-    return xhat + solution
+    return solution
+
+
+def _tiny(like: Tensor) -> float:
+    return float(torch.finfo(like.dtype).tiny)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """K gradient steps as one filter, where H^T H is diagonal in a cheap basis.
 
-    x_K = xhat + V [ filter(lam) (V^-1 H^T y - lam V^-1 xhat) ],     filter = q(m) r k2
+    x_K = xhat + V filter(lam) (V^-1 H^T y - lam V^-1 xhat),     filter = q(m) r k2
 
 H^T y is transformed once a measurement; a step costs two transforms and one pass over the coefficients.
 """
@@ -37,11 +37,11 @@ class Spectral:
         if basis is None:
             raise ValueError(f"{type(operator).__name__} has no cheap basis: use strategy polynomial or auto")
         self.operator, self.settings, self.sigmas = operator, settings, sigmas
-        self.basis: Spectrum = basis
+        self.basis: Spectrum = basis.seen or basis
         self.dtype = dtype
-        self.eigenvalues = basis.eigenvalues.to(dtype)
+        self.eigenvalues = self.basis.eigenvalues.to(dtype)
         steps = [s for s in sigmas if s > 0]
-        fits = len(steps) * basis.eigenvalues.numel() * dtype.itemsize <= TABLE_BYTES
+        fits = len(steps) * self.eigenvalues.numel() * dtype.itemsize <= TABLE_BYTES
         self._filters = [self._make_filter(s) for s in steps] if fits else None
 
     @staticmethod
@@ -54,8 +54,8 @@ class Spectral:
     def solve(self, xhat: Tensor, observed: Observed, index: int) -> Tensor:
         (target,) = observed
         gain = self._filters[index] if self._filters is not None else self._make_filter(self.sigmas[index])
-        c = self.basis.to_basis(xhat)
-        return self.basis.from_basis(c + gain * (target - self.eigenvalues * c))
+        misfit = torch.addcmul(target, self.eigenvalues, self.basis.to_basis(xhat), value=-1)
+        return xhat + self.basis.from_basis(misfit.mul_(gain))
 
     def describe(self) -> dict[str, object]:
         return {"strategy": self.name, "inner_steps": self.settings.inner_steps}

@@ -8,6 +8,7 @@ from .deepinv import from_deepinv
 from .denoise import Denoise
 from .inpainting import Inpainting
 from .jpeg import JPEG
+from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .pointwise import HDR, Quantize
 from .stored import from_config
@@ -22,6 +23,7 @@ __all__ = [
     "Inpainting",
     "LinearOperator",
     "MotionBlur",
+    "NonlinearBlur",
     "Operator",
     "PhaseRetrieval",
     "Quantize",

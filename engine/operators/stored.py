@@ -12,6 +12,7 @@ from .blur import Blur, GaussianBlur
 from .denoise import Denoise
 from .inpainting import Inpainting
 from .jpeg import JPEG
+from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .pointwise import HDR, Quantize
 from .super_resolution import SuperResolution
@@ -25,6 +26,7 @@ BUILDERS: dict[str, Callable[..., Operator]] = {
     "Inpainting.box": Inpainting.box,
     "Inpainting.random": Inpainting.random,
     "JPEG": JPEG,
+    "NonlinearBlur": NonlinearBlur,
     "PhaseRetrieval": PhaseRetrieval,
     "Quantize": Quantize,
     "SuperResolution": SuperResolution,

@@ -48,6 +48,7 @@ CONSTRUCTORS: list[tuple[Build, str]] = [
     (lambda: operators.HDR(gradient="none"), "gradient must be one of clip, identity, got 'none'"),
     (lambda: operators.Quantize(0), "bits .* got 0"),
     (lambda: operators.Quantize(17), "bits .* got 17"),
+    (lambda: operators.NonlinearBlur(seed=1.5), "seed .* got 1.5"),
     (lambda: operators.JPEG(0), "quality .* got 0"),
     (lambda: operators.JPEG(101), "quality .* got 101"),
     (lambda: operators.JPEG(None), "quality .* got None"),
@@ -81,6 +82,7 @@ ALL: list[Operator] = [
     operators.PhaseRetrieval(),
     operators.HDR(),
     operators.JPEG(),
+    operators.NonlinearBlur(),
     operators.Quantize(),
 ]
 
@@ -101,6 +103,8 @@ def test_pictures_are_checked(operator: Operator) -> None:
 def test_channels_are_checked() -> None:
     with pytest.raises(ValueError, match="mask has 3 channels, the picture 1"):
         operators.Inpainting(torch.ones(3, 4, 4))(torch.zeros(1, 1, 4, 4))
+    with pytest.raises(ValueError, match=r"NonlinearBlur .* got 1"):
+        operators.NonlinearBlur()(torch.zeros(1, 1, 8, 8))
     with pytest.raises(ValueError, match="got 4"):
         operators.JPEG()(torch.zeros(1, 4, 16, 16))
 

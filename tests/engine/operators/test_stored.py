@@ -23,6 +23,7 @@ OPERATORS: list[Operator] = [
     operators.GaussianBlur(9, 1.5, padding="zero"),
     operators.Blur(ODD_KERNEL, padding="circular"),
     operators.MotionBlur(11, 0.7, seed=2, padding="replicate"),
+    operators.NonlinearBlur(seed=4),
     operators.PhaseRetrieval(1.0),
     operators.HDR(3.0, gradient="identity"),
     operators.Quantize(3),

@@ -53,7 +53,7 @@ class OpenVINOGraph:
         self._shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self._tensor = openvino.Tensor
         self._local = threading.local()
-        self.version: str = openvino.__version__
+        self.version: str = openvino.__version__.split("-")[0]
 
     def run(self, inputs: Mapping[str, Array], out: Array) -> None:
         """Run on `inputs` (C-contiguous float32 arrays by name) and write the first output into `out`.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .config import CONFIG, GRAPH, PriorConfig, PriorError, read_config
 from .padding import pad_to_multiple
-from .store import build_module, verify
+from .store import build_module, check_digests, verify
 
 _SHIPPED = Path(__file__).parent
 
@@ -50,8 +50,10 @@ class Prior:
         Any H and W. Plain torch in float32 on x's device, differentiable in x: the reference that the compiled
         denoisers of `lmaps.engine.denoisers` are tested against.
         """
-        if x.ndim != 4 or x.shape[1] != self.channels or x.numel() == 0:
-            raise ValueError(f"x must be [B, {self.channels}, H, W] and not empty, got {tuple(x.shape)}")
+        if x.ndim != 4 or x.shape[1] != self.channels or x.numel() == 0 or x.dtype != torch.float32:
+            raise ValueError(
+                f"x must be float32 [B, {self.channels}, H, W] and not empty, got {x.dtype} of shape {tuple(x.shape)}"
+            )
         sigma = torch.as_tensor(sigma, dtype=torch.float32, device=x.device)
         if sigma.shape != x.shape[:1] or not bool((sigma > 0).all()):
             raise ValueError(f"sigma must hold {x.shape[0]} positive noise levels, got {sigma.tolist()}")
@@ -68,7 +70,8 @@ class Prior:
             return self._modules[device]
 
     def onnx_path(self) -> Path:
-        """The same network as an ONNX graph; its weights are in the file beside it."""
+        """The same network as an ONNX graph; its weights are in the file beside it. Both are checked again here."""
+        check_digests(self.folder, self.config)
         return self.folder / GRAPH
 
     def __repr__(self) -> str:

@@ -71,6 +71,17 @@ def verify(folder: Path, config: PriorConfig) -> None:
 
     Raises PriorError naming the file, what is wrong and what to do.
     """
+    check_digests(folder, config)
+    expected = {key: tuple(value.shape) for key, value in _skeleton(folder, config).state_dict().items()}
+    _check_tensors(folder / WEIGHTS, read_weights(folder / WEIGHTS), expected)
+    try:
+        check_external_data(folder / GRAPH, allowed={WEIGHTS})
+    except GraphError as error:
+        raise PriorError(str(error)) from None
+
+
+def check_digests(folder: Path, config: PriorConfig) -> None:
+    """Raise PriorError unless every file still is the one config.json was written for. About 15 ms for the photo prior."""
     for file, digest in config.files.items():
         path = folder / file
         if Path(file).name != file or not path.is_file():
@@ -80,12 +91,6 @@ def verify(folder: Path, config: PriorConfig) -> None:
                 f"{path} is not the file that {CONFIG} describes (SHA-256 {found[:12]}..., expected {digest[:12]}...): "
                 "damaged, cut off, edited, or a Git LFS pointer; get the prior's folder anew"
             )
-    expected = {key: tuple(value.shape) for key, value in _skeleton(folder, config).state_dict().items()}
-    _check_tensors(folder / WEIGHTS, read_weights(folder / WEIGHTS), expected)
-    try:
-        check_external_data(folder / GRAPH, allowed={WEIGHTS})
-    except GraphError as error:
-        raise PriorError(str(error)) from None
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -99,6 +104,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def build_module(folder: Path, config: PriorConfig) -> nn.Module:
     """The prior's network in float32 on the CPU, in evaluation mode, its parameters frozen."""
+    check_digests(folder, config)
     return _with_weights(config.architecture, config.settings, read_weights(folder / WEIGHTS))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -79,12 +80,16 @@ def test_auto_with_a_precision_passes_over_backends_without_it(prior: Prior, mon
 
 
 def test_auto_falls_back_from_a_graph_that_cannot_be_compiled(tiny_prior_folder: Path, tmp_path: Path) -> None:
-    prior = load_prior(Path(shutil.copytree(tiny_prior_folder, tmp_path / "p")))
-    prior.module()
-    prior.onnx_path().write_bytes(prior.onnx_path().read_bytes()[:4000])
-    with pytest.warns(RuntimeWarning, match=r"running on torch.*openvino cannot.*damaged"):
+    folder = Path(shutil.copytree(tiny_prior_folder, tmp_path / "p"))
+    graph = (folder / "model.onnx").read_bytes().replace(b"DepthToSpace", b"DepthToSpice")
+    (folder / "model.onnx").write_bytes(graph)
+    facts = json.loads((folder / "config.json").read_text())
+    facts["files"]["model.onnx"] = hashlib.sha256(graph).hexdigest()
+    (folder / "config.json").write_text(json.dumps(facts))
+    prior = load_prior(folder)
+    with pytest.warns(RuntimeWarning, match=r"(?s)running on torch.*openvino cannot.*DepthToSpice.*onnxruntime cannot"):
         assert open_denoiser(prior, size=(16, 16), batch=1, device="cpu").backend == "torch"
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="DepthToSpice"):
         open_denoiser(prior, backend="openvino", size=(16, 16), batch=1, device="cpu")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lmaps.engine.priors import load_prior
+from lmaps.engine.priors import PriorError, load_prior
 
 from ...tiny import random_denoiser
 
@@ -53,8 +54,8 @@ def test_denoise_can_be_differentiated(tiny_prior_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "sigma", "message"),
     [
-        ((3, 16, 16), [0.1], r"x must be \[B, 3, H, W\].*\(3, 16, 16\)"),
-        ((1, 1, 16, 16), [0.1], r"x must be \[B, 3, H, W\]"),
+        ((3, 16, 16), [0.1], r"x must be float32 \[B, 3, H, W\].*\(3, 16, 16\)"),
+        ((1, 1, 16, 16), [0.1], r"x must be float32 \[B, 3, H, W\]"),
         ((0, 3, 16, 16), [], "not empty"),
         ((2, 3, 16, 16), [0.1], "sigma must hold 2 positive noise levels"),
         ((1, 3, 16, 16), [0.0], "sigma must hold 1 positive noise levels"),
@@ -89,3 +90,14 @@ def test_loading_is_quick_and_needs_no_run_time(tiny_prior_folder: Path) -> None
         "assert 'torch._dynamo' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_files_that_change_after_loading_are_not_used(tiny_prior_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_prior_folder, tmp_path / "tiny"))
+    prior = load_prior(folder)
+    data = bytearray((folder / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "weights.safetensors").write_bytes(data)
+    for use in (prior.module, prior.onnx_path):
+        with pytest.raises(PriorError, match=r"weights\.safetensors is not the file"):
+            use()

@@ -107,16 +107,21 @@ View view(const py::object& object, const char* name, bool complex_too) {
   return view;
 }
 
+View writable_view(const py::object& object, const char* name, Element element) {
+  View given = view(object, name, element == Element::complex64);
+  if (given.element != element) bad_type(name, "must hold complex64, got float32");
+  if (py::isinstance<py::array>(object) && !py::reinterpret_borrow<py::array>(object).writeable()) bad_value(name, "is read-only");
+  return given;
+}
+
 Result result(const py::object& out, const std::vector<std::int64_t>& shape, Element element) {
   if (out.is_none()) {
     py::array array(py::dtype(element == Element::float32 ? "float32" : "complex64"), shape);
     void* const data = array.mutable_data();
     return {std::move(array), data};
   }
-  const View given = view(out, "out", element == Element::complex64);
-  if (given.element != element) bad_type("out", "must hold complex64, as the coefficients do");
+  const View given = writable_view(out, "out", element);
   if (given.shape != shape) bad_value("out", "must have shape " + text_of(shape) + ", got " + given.shape_text());
-  if (py::isinstance<py::array>(out) && !py::reinterpret_borrow<py::array>(out).writeable()) bad_value("out", "is read-only");
   return {out, given.data};
 }
 

@@ -35,6 +35,9 @@ struct View {
 // for one that is not contiguous, not aligned or not in the processor's memory. The message starts with `name`.
 View view(const py::object& object, const char* name, bool complex_too = false);
 
+// The same for memory that is going to be written, of exactly this element type; ValueError for a read-only array.
+View writable_view(const py::object& object, const char* name, Element element);
+
 // A result: the caller's `out`, checked against the shape and type, or a new NumPy array where `out` is None.
 struct Result {
   py::object object;

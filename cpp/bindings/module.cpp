@@ -12,4 +12,7 @@ PYBIND11_MODULE(_native, module, pybind11::mod_gil_not_used()) {
   lmaps::bindings::bind_runtime(module);
   lmaps::bindings::bind_noise(module);
   lmaps::bindings::bind_pointwise(module);
+  lmaps::bindings::bind_jpeg(module);
+  lmaps::bindings::bind_blur(module);
+  lmaps::bindings::bind_spectral(module);
 }

@@ -4,22 +4,33 @@
 #include <algorithm>
 #include <cstdint>
 
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
 #include "lmaps/runtime.hpp"
 
 namespace lmaps {
 
-// task(i) for i in [0, tasks); tasks must be independent and must not throw.
+// task(i, worker) for i in [0, tasks), worker in [0, workers): a worker runs one task at a time, so scratch memory can be kept
+// for each. Tasks must be independent and must not throw.
 template <class Task>
-void parallel_for(std::int64_t tasks, const Task& task) {
+void parallel_for(std::int64_t tasks, int workers, const Task& task) {
 #if defined(_OPENMP)
-  const int team = static_cast<int>(std::min<std::int64_t>(threads(), tasks));
+  const int team = static_cast<int>(std::min<std::int64_t>(workers, tasks));
   if (team > 1) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(team)
-    for (std::int64_t i = 0; i < tasks; ++i) task(i);
+    for (std::int64_t i = 0; i < tasks; ++i) task(i, omp_get_thread_num());
     return;
   }
 #endif
-  for (std::int64_t i = 0; i < tasks; ++i) task(i);
+  static_cast<void>(workers);
+  for (std::int64_t i = 0; i < tasks; ++i) task(i, 0);
+}
+
+template <class Task>
+void parallel_for(std::int64_t tasks, const Task& task) {
+  parallel_for(tasks, threads(), [&](std::int64_t i, int) { task(i); });
 }
 
 // task(group, begin, count) over pieces of `size` entries in each of `groups` groups. The pieces depend on the sizes alone.

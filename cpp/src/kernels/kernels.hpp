@@ -14,4 +14,17 @@ void mask_steps(const float* xhat, const float* y, const float* mask, float* out
 void hdr_steps(const float* xhat, const float* y, float* out, int64_t count, float scale, bool surrogate, Descent descent);
 void quantize_steps(const float* xhat, const float* y, float* out, int64_t count, float levels, Descent descent);
 
+void jpeg_steps(const float* xhat, const float* y, float* out, const JpegRow& row, const JpegSetup& setup, Descent descent);
+void jpeg_forward(const float* x, float* out, const JpegRow& row, const JpegSetup& setup);
+
+void weighted_rows(float* to, int64_t count, const float* const* rows, const float* weights, int64_t taps, bool add);
+void descend_row(float* d, const float* pull, int64_t count, Descent descent);
+
+void phase_middle(float* z, const float* y, int64_t count);
+
+void spectral_gain(const float* eigenvalues, float* gain, int64_t count, SpectralStep step);
+void spectral_apply(const float* c, const float* b, const float* eigenvalues, const float* gain, float* out, int64_t count);
+void spectral_apply_complex(const float* c, const float* b, const float* eigenvalues, const float* gain, float* out,
+                            int64_t count);
+
 }  // namespace lmaps::LMAPS_ISA

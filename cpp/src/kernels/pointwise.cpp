@@ -1,39 +1,20 @@
 // All gradient steps of an entry in registers, for operators that act on each entry alone.
+#include "descend.hpp"
 #include "kernels.hpp"
 #include "vec.hpp"
 
 namespace lmaps::LMAPS_ISA {
-namespace {
-
-// Registers in flight: enough to hide the latency of the chain of operations that makes one step of one entry.
-constexpr int kFlight = 8;
-constexpr int kBlock = kFlight * kLanes;
-
-// Solves one inner problem for each entry. `gradient(d, i)` is data * J^T (H(xhat + d) - y) for the block's register i.
-template <class Gradient>
-LMAPS_INLINE void descend(Floats (&d)[kFlight], const Descent& descent, const Gradient& gradient) {
-  for (int i = 0; i < kFlight; ++i) d[i] = Floats{};
-  for (int64_t step = 0; step < descent.steps; ++step) {
-    for (int i = 0; i < kFlight; ++i) d[i] = d[i] - (descent.prior * d[i] + gradient(d[i], i));
-  }
-}
-
-}  // namespace
-
 void mask_steps(const float* xhat, const float* y, const float* mask, float* out, int64_t count, Descent descent) {
   const float* const in[3] = {xhat, y, mask};
-  for_blocks<kBlock>(in, out, count, [&](const float* const* at, float* to, int64_t) {
-    // data m (m (xhat + d) - y) = slope d + offset; the prior's part of the slope joins it.
+  for_blocks<kFlightBlock>(in, out, count, [&](const float* const* at, float* to, int64_t) {
+    // data m (m (xhat + d) - y) = slope d + offset.
     Floats d[kFlight], slope[kFlight], offset[kFlight];
     for (int i = 0; i < kFlight; ++i) {
       const Floats x = load(at[0] + i * kLanes), m = load(at[2] + i * kLanes);
       offset[i] = descent.data * m * (m * x - load(at[1] + i * kLanes));
-      slope[i] = descent.data * m * m + descent.prior;
-      d[i] = Floats{};
+      slope[i] = descent.data * m * m;
     }
-    for (int64_t step = 0; step < descent.steps; ++step) {
-      for (int i = 0; i < kFlight; ++i) d[i] = d[i] - (slope[i] * d[i] + offset[i]);
-    }
+    descend(d, descent, [&](Floats move, int i) { return slope[i] * move + offset[i]; });
     for (int i = 0; i < kFlight; ++i) store(to + i * kLanes, load(at[0] + i * kLanes) + d[i]);
   });
 }
@@ -55,11 +36,11 @@ void hdr_steps(const float* xhat, const float* y, float* out, int64_t count, flo
     for (int i = 0; i < kFlight; ++i) store(to + i * kLanes, load(at[0] + i * kLanes) + d[i]);
   };
   if (surrogate) {
-    for_blocks<kBlock>(in, out, count, [&](const float* const* at, float* to, int64_t) {
+    for_blocks<kFlightBlock>(in, out, count, [&](const float* const* at, float* to, int64_t) {
       block(at, to, [](Floats, Floats, Floats pull) { return pull; });
     });
   } else {
-    for_blocks<kBlock>(in, out, count, [&](const float* const* at, float* to, int64_t) {
+    for_blocks<kFlightBlock>(in, out, count, [&](const float* const* at, float* to, int64_t) {
       block(at, to, [](Floats v, Floats clipped, Floats pull) { return select(v == clipped, pull, Floats{}); });
     });
   }
@@ -68,7 +49,7 @@ void hdr_steps(const float* xhat, const float* y, float* out, int64_t count, flo
 void quantize_steps(const float* xhat, const float* y, float* out, int64_t count, float levels, Descent descent) {
   const float* const in[2] = {xhat, y};
   const float half = 0.5f * levels, step = 2.0f / levels;
-  for_blocks<kBlock>(in, out, count, [&](const float* const* at, float* to, int64_t) {
+  for_blocks<kFlightBlock>(in, out, count, [&](const float* const* at, float* to, int64_t) {
     Floats d[kFlight], base[kFlight], measured[kFlight];
     for (int i = 0; i < kFlight; ++i) {
       base[i] = load(at[0] + i * kLanes) * half + (half + 0.5f);  // u L + 1/2 at xhat

@@ -26,6 +26,34 @@ struct Descent {
   int64_t steps;
 };
 
+// What a JPEG setting means for a macroblock. The coefficients of its 8x8 blocks lie two blocks side by side, [pair][8][16],
+// each block transposed: luminance blocks in reading order, then Cb, then Cr.
+struct JpegSetup {
+  bool colour;   // 3 channels; otherwise one, of which all is luminance
+  int down;      // rows and columns of pixels that share one chroma value
+  int across;
+  bool average;  // that value is their mean; otherwise the first one's
+  float table[3 * 128];
+  float inverse[3 * 128];  // 1 / table
+  float shift[3 * 128];    // what the offsets of the format add to a coefficient
+};
+
+// A row of macroblocks of one image: `rows` of them are in the picture; channels are `plane` entries apart.
+struct JpegRow {
+  int64_t plane;
+  int64_t width;
+  int rows;
+};
+
+// m = prior + data * eigenvalue
+struct SpectralStep {
+  double prior;  // 1 - r
+  double data;   // r k2
+  double eta;
+  int64_t steps;
+  bool exact;  // the minimum itself, whatever eta and steps
+};
+
 struct Kernels {
   // Counters (first + i, step, stream, top), i < blocks -> 4 * blocks words.
   void (*philox_words)(uint32_t* out, int64_t blocks, NoiseKey key, uint32_t first, uint32_t top);
@@ -39,6 +67,26 @@ struct Kernels {
   void (*hdr_steps)(const float* xhat, const float* y, float* out, int64_t count, float scale, bool surrogate,
                     Descent descent);
   void (*quantize_steps)(const float* xhat, const float* y, float* out, int64_t count, float levels, Descent descent);
+
+  // Pointers are at the first row of the macroblocks, in the image's first channel.
+  void (*jpeg_steps)(const float* xhat, const float* y, float* out, const JpegRow& row, const JpegSetup& setup,
+                     Descent descent);
+  void (*jpeg_forward)(const float* x, float* out, const JpegRow& row, const JpegSetup& setup);
+
+  // to[i] = sum over t of weights[t] * rows[t][i], added to what is there where `add`.
+  void (*weighted_rows)(float* to, int64_t count, const float* const* rows, const float* weights, int64_t taps, bool add);
+  // d -= prior * d + data * pull
+  void (*descend_row)(float* d, const float* pull, int64_t count, Descent descent);
+
+  // z holds `count` complex numbers: z -= y z / |z|.
+  void (*phase_middle)(float* z, const float* y, int64_t count);
+
+  void (*spectral_gain)(const float* eigenvalues, float* gain, int64_t count, SpectralStep step);
+  // out = c + gain * (b - eigenvalue * c), of `count` real or complex numbers.
+  void (*spectral_apply)(const float* c, const float* b, const float* eigenvalues, const float* gain, float* out,
+                         int64_t count);
+  void (*spectral_apply_complex)(const float* c, const float* b, const float* eigenvalues, const float* gain, float* out,
+                                 int64_t count);
 };
 
 namespace plain {

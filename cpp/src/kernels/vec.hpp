@@ -56,8 +56,7 @@ LMAPS_INLINE void store(float* to, Floats v) { memcpy(to, &v, sizeof v); }
 
 LMAPS_INLINE Floats splat(float value) { return Floats{} + value; }
 
-LMAPS_INLINE Floats minimum(Floats a, Floats b) { return select(a < b, a, b); }
-LMAPS_INLINE Floats maximum(Floats a, Floats b) { return select(a > b, a, b); }
+LMAPS_INLINE Floats magnitude(Floats v) { return as_floats(as_words(v) & 0x7FFFFFFFu); }
 LMAPS_INLINE Floats clip(Floats v, float low, float high) { return minimum(maximum(v, splat(low)), splat(high)); }
 
 // Runs `block(at, to, index)` on consecutive blocks of kBlock floats: at[j] points at input j's block, `to` at the output's.

@@ -14,30 +14,39 @@ LMAPS_INLINE Floats to_floats(Words v) { return __builtin_convertvector((Ints)v,
 LMAPS_INLINE Words to_words(Floats v) { return (Words)__builtin_convertvector(v, Ints); }    // values in [0, 2^31)
 
 #if defined(__AVX512F__)
+LMAPS_INLINE Floats minimum(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+LMAPS_INLINE Floats maximum(Floats a, Floats b) { return _mm512_max_ps(a, b); }
 LMAPS_INLINE Floats square_root(Floats v) { return _mm512_sqrt_ps(v); }
 LMAPS_INLINE Floats round_even(Floats v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 LMAPS_INLINE Floats round_down(Floats v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 LMAPS_INLINE Wides multiply_low_halves(Wides a, Wides b) { return (Wides)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
 #elif defined(__AVX2__)
+LMAPS_INLINE Floats minimum(Floats a, Floats b) { return _mm256_min_ps(a, b); }
+LMAPS_INLINE Floats maximum(Floats a, Floats b) { return _mm256_max_ps(a, b); }
 LMAPS_INLINE Floats square_root(Floats v) { return _mm256_sqrt_ps(v); }
 LMAPS_INLINE Floats round_even(Floats v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 LMAPS_INLINE Floats round_down(Floats v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 LMAPS_INLINE Wides multiply_low_halves(Wides a, Wides b) { return (Wides)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 #else
+#if defined(__SSE2__)
+LMAPS_INLINE Floats minimum(Floats a, Floats b) { return _mm_min_ps(a, b); }
+LMAPS_INLINE Floats maximum(Floats a, Floats b) { return _mm_max_ps(a, b); }
+LMAPS_INLINE Floats square_root(Floats v) { return _mm_sqrt_ps(v); }
+#else
+LMAPS_INLINE Floats minimum(Floats a, Floats b) { return select(a < b, a, b); }
+LMAPS_INLINE Floats maximum(Floats a, Floats b) { return select(a > b, a, b); }
 LMAPS_INLINE Floats square_root(Floats v) {
   for (int i = 0; i < kLanes; ++i) v[i] = __builtin_sqrtf(v[i]);
   return v;
 }
+#endif
 
 // Adding 2^23 leaves no room for a fraction, so the processor's own rounding (to even) takes it off. Floats of 2^23 and
 // more have none.
 LMAPS_INLINE Floats round_even(Floats v) {
   const Words sign = as_words(v) & 0x80000000u;
   const Floats magnitude = as_floats(as_words(v) ^ sign);
-  Floats shifted = magnitude + 8388608.0f;
-  // The compiler must not cancel the pair, whatever floating-point switches it is given.
-  __asm__("" : "+m"(shifted));
-  const Floats rounded = as_floats(as_words(shifted - 8388608.0f) | sign);
+  const Floats rounded = as_floats(as_words((magnitude + 8388608.0f) - 8388608.0f) | sign);
   return select(magnitude < 8388608.0f, rounded, v);
 }
 

@@ -77,6 +77,9 @@ LMAPS_INLINE Words to_words(Floats v) {
   return each<uint32_t, kLanes>([&](int i) { return static_cast<uint32_t>(static_cast<int32_t>(v.v[i])); });
 }
 
+LMAPS_INLINE Floats minimum(Floats a, Floats b) { return select(a < b, a, b); }
+LMAPS_INLINE Floats maximum(Floats a, Floats b) { return select(a > b, a, b); }
+
 LMAPS_INLINE Floats square_root(Floats v) {
   return each<float, kLanes>([&](int i) { return sqrtf(v.v[i]); });
 }

@@ -89,7 +89,11 @@ class Operator(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """Name and parameters as plain values, for stats and for people. A tensor is named by its shape."""
-        return {key: _plain(value) for key, value in self.config().items()}
+        try:
+            config = self.config()
+        except NotImplementedError:
+            config = {"operator": type(self).__name__}
+        return {key: _plain(value) for key, value in config.items()}
 
     def _missing(self, what: str) -> NoReturn:
         raise NotImplementedError(f"{type(self).__name__} has no {what}")

@@ -16,10 +16,12 @@ def from_deepinv(physics: Any) -> DeepinvLinear | DeepinvOperator:
 
     Its own noise model is left out: `degrade` adds the noise. Raises TypeError for what is not a physics object.
     """
-    missing = [name for name in ("A", "A_adjoint") if not callable(getattr(physics, name, None))]
-    if "A" in missing:
-        raise TypeError(f"from_deepinv takes a deepinv.physics object, got {type(physics).__name__}, which has no A(x)")
-    return DeepinvOperator(physics) if missing else DeepinvLinear(physics)
+    # Known by the names of their base classes: deepinv itself need not be imported, and physics that are not linear may
+    # have an A_adjoint too.
+    bases = {base.__name__ for base in type(physics).__mro__}
+    if "Physics" not in bases:
+        raise TypeError(f"from_deepinv takes a deepinv.physics object, got {type(physics).__name__}")
+    return DeepinvLinear(physics) if "LinearPhysics" in bases else DeepinvOperator(physics)
 
 
 class DeepinvLinear(LinearOperator):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -90,6 +92,33 @@ def test_super_resolution_on_any_multiple(factor: int, height: int, width: int) 
     u = torch.randn((1, 1, height, width), dtype=torch.float64)
     assert operator(x).shape == u.shape
     assert adjoint_gap(operator, x, u) <= 1e-12
+
+
+def test_threads_share_an_operator() -> None:
+    operator = operators.Blur(ODD_KERNEL)
+    sizes = [(8 + n % 13, 9 + n % 7) for n in range(60)]
+
+    def work(size: Size) -> Tensor:
+        return operator.normal(pictures(size))
+
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(work, sizes))
+    alone = operators.Blur(ODD_KERNEL)
+    assert all(torch.equal(t, alone.normal(pictures(s))) for t, s in zip(together, sizes, strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("name", "make", "size"), CASES, ids=ids(CASES))
+def test_a_gpu_gives_what_the_cpu_gives(name: str, make: Make, size: Size) -> None:
+    operator, x = make(), pictures(size)
+    y, n = operator(x), operator.normal(x)
+    assert relative(operator(x.cuda()).cpu(), y) <= 1e-11
+    assert relative(operator.normal(x.cuda()).cpu(), n) <= 1e-11
+    basis = operator.to("cuda").spectrum(tuple(x.shape))
+    if basis is not None:
+        rebuilt = basis.from_basis(basis.eigenvalues * basis.to_basis(x.cuda()))
+        assert relative(rebuilt.cpu(), n) <= 1e-10
 
 
 def test_one_operator_serves_many_sizes_and_keeps_few() -> None:

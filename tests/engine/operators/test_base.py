@@ -40,6 +40,7 @@ def test_a_users_linear_operator_gets_its_adjoint() -> None:
         operator.pinv(x)
     with pytest.raises(NotImplementedError, match=r"Differences has no config\(\)"):
         operator.config()
+    assert operator.describe() == {"operator": "Differences"}
 
 
 def test_noise_belongs_to_an_image_and_its_seed() -> None:

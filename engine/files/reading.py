@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from .deep import DeepTiff, decode_png, decode_tiff, deep_tiff, png_is_deep
+from . import deep_png, tiff
 from .metadata import exif_of, kept_exif, orientation, to_srgb
 from .picture import Picture, Pixels
 from .problem import FileProblem, reason
+from .samples import from_samples
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -52,9 +53,9 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, stored: bool =
     data = read_bytes(path)
     with warnings.catch_warnings():  # Pillow's doubts about damaged metadata; what matters becomes a note or a problem
         warnings.simplefilter("ignore")
-        deep = deep_tiff(data) if data[:2] in (b"II", b"MM") else None
+        header = tiff.read_header(data) if data[:2] in (b"II", b"MM") else None
         try:
-            return _read_deep_tiff(deep, max_pixels) if deep else _read_by_pillow(data, max_pixels, stored)
+            return _read_tiff(header, max_pixels) if header else _read_by_pillow(data, max_pixels, stored)
         except FileProblem as problem:
             raise FileProblem(f"{path} {problem}") from problem
         except Exception as error:  # decoders raise almost anything on damaged data, and it always means the same
@@ -89,12 +90,14 @@ def upright(pixels: NDArray[Any], turn: int) -> NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
-def _read_deep_tiff(header: DeepTiff, max_pixels: int) -> Picture:
+def _read_tiff(header: tiff.TiffHeader, max_pixels: int) -> Picture:
     _refuse_large(header.size, max_pixels)
-    pixels, alpha = decode_tiff(header)
+    pixels, alpha = tiff.decode(header)
     notes = [_ONLY_FIRST] if header.several else []
     exif = exif_of(header.data)
-    return _finished(pixels, alpha, orientation(exif), 16, header.icc, kept_exif(exif, "TIFF", notes), "TIFF", notes)
+    return _finished(
+        pixels, alpha, orientation(exif), header.bits, header.icc, kept_exif(exif, "TIFF", notes), "TIFF", notes
+    )
 
 
 def _read_by_pillow(data: bytes, max_pixels: int, stored: bool) -> Picture:
@@ -103,12 +106,13 @@ def _read_by_pillow(data: bytes, max_pixels: int, stored: bool) -> Picture:
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     notes = [_ONLY_FIRST] if getattr(image, "n_frames", 1) > 1 and image.format != "MPO" else []
     icc = image.info.get("icc_profile") or None
-    deep = kind == "PNG" and png_is_deep(data)
+    deep = kind == "PNG" and deep_png.is_deep(data)
     if deep:
-        pixels, alpha = decode_png(data, (image.height, image.width))
+        pixels, alpha = deep_png.decode(data, (image.height, image.width))
     else:
         plain, icc = _plain(image, icc, notes)
-        pixels, alpha = _channels(plain)
+        samples = np.atleast_3d(np.asarray(plain, np.uint8)).transpose(2, 0, 1)
+        pixels, alpha = from_samples(samples, (plain.height, plain.width))
     exif = image.getexif()
     # Pillow turns a TIFF itself when it loads it.
     turn = 1 if stored or kind == "TIFF" else orientation(exif)
@@ -162,14 +166,6 @@ def _plain(image: Image.Image, icc: bytes | None, notes: list[str]) -> tuple[Ima
         return image.convert("LA" if image.mode in ("1", "L") else "RGBA"), icc
     wanted = _PLAIN[image.mode]
     return image.convert(wanted) if wanted else image, icc
-
-
-def _channels(image: Image.Image) -> tuple[Pixels, Pixels | None]:
-    array = np.asarray(image, np.float32) / np.float32(255)
-    if array.ndim == 2:
-        return array[None], None
-    array = array.transpose(2, 0, 1)
-    return (array[:-1], array[-1]) if array.shape[0] in (2, 4) else (array, None)
 
 
 def _short(error: BaseException) -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .deep import interleaved, png_bytes, tiff_bytes
+from . import deep_png, tiff
 from .picture import Picture
 from .problem import FileProblem, reason
+from .samples import to_samples
 
 Encoder = Callable[[Picture], tuple[bytes, tuple[str, ...]]]
 
@@ -79,13 +80,14 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool) -> None:
 
 def _png(picture: Picture) -> tuple[bytes, tuple[str, ...]]:
     if picture.bits == 16:
-        return png_bytes(picture), ()
+        return deep_png.encode(picture), ()
     return _by_pillow(picture, "PNG"), ()
 
 
 def _tiff(picture: Picture) -> tuple[bytes, tuple[str, ...]]:
     if picture.bits == 16:
-        return tiff_bytes(picture), (("holds no EXIF data: a 16-bit TIFF is written without",) if picture.exif else ())
+        lost = ("holds no EXIF data: a 16-bit TIFF is written without",) if picture.exif else ()
+        return tiff.encode_deep(picture), lost
     return _by_pillow(picture, "TIFF", compression="tiff_adobe_deflate"), ()
 
 
@@ -106,8 +108,7 @@ def _depth_note(picture: Picture) -> tuple[str, ...]:
 
 
 def _by_pillow(picture: Picture, kind: str, **options: object) -> bytes:
-    samples = interleaved(picture, np.uint8)
-    image = Image.fromarray(np.squeeze(samples, 2) if samples.shape[2] == 1 else samples)
+    image = Image.fromarray(to_samples(picture, 8))
     if picture.icc:
         options["icc_profile"] = picture.icc
     if picture.exif:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from lmaps.engine.files import FileProblem, Picture, read_image, write_image
 from PIL import Image, ImageCms, ImageOps
+
+from lmaps.engine.files import FileProblem, Picture, read_image, write_image
 
 H, W = 13, 17
 RNG = np.random.default_rng(0)

@@ -48,4 +48,4 @@ def test_chosen_strategy_equals_the_plain_loop(operator: Operator, size: tuple[i
         got = chosen.solve(xhat.float(), observed, index).double()
         difference = torch.linalg.vector_norm(got - expected) / torch.linalg.vector_norm(expected)
         assert difference <= (1e-4 if strategy == "polynomial" else 1e-5)
-        assert torch.linalg.vector_norm(expected - xhat) > 1e-3 * torch.linalg.vector_norm(xhat)
+        assert index > 0 or torch.linalg.vector_norm(expected - xhat) > 0.1 * torch.linalg.vector_norm(xhat)

@@ -76,6 +76,24 @@ def test_motion_kernel_is_reproducible_and_sums_to_one() -> None:
         assert float(levels.max()) == pytest.approx(255)
 
 
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [
+        (0, (-0.271, 0.034, 3.629, 117.67, 17.415)),
+        (1, (1.807, 1.359, 14.731, 7.234, 9.282)),
+        (42, (0.387, 0.759, 2.463, 7.709, 3.997)),
+    ],
+)
+def test_motion_kernels_are_those_of_the_reference_set_up(seed: int, expected: tuple[float, ...]) -> None:
+    """Mean row and column, their variances and covariance, recorded from the reference implementation: the second kernel
+    it draws after numpy.random.seed(seed), 61x61, intensity 0.5."""
+    k, i = operators.MotionBlur(seed=seed).kernel, torch.arange(61, dtype=torch.float64) - 30
+    row, column = float(k.sum(1) @ i), float(k.sum(0) @ i)
+    spread = (float(k.sum(1) @ i**2) - row**2, float(k.sum(0) @ i**2) - column**2, float(i @ k @ i) - row * column)
+    # Versions of Pillow draw lines a little differently.
+    assert (row, column, *spread) == pytest.approx(expected, rel=0.05, abs=0.1)
+
+
 def test_motion_path_is_centred() -> None:
     kernel = operators.MotionBlur(61, 0.5, seed=0).kernel
     at = torch.arange(61, dtype=torch.float64)

@@ -37,7 +37,7 @@ class Rows {
 };
 
 std::vector<float> rows_of(const Shape& shape, std::int64_t width) {
-  return std::vector<float>(static_cast<std::size_t>(shape.planes() * shape.height * width));
+  return row_memory(shape.planes() * shape.height * width);
 }
 
 }  // namespace

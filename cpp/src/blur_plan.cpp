@@ -47,6 +47,8 @@ std::vector<Tap> taps_of(const char* name, const float* weights, std::int64_t he
 
 }  // namespace
 
+std::vector<float> row_memory(std::int64_t entries) { return std::vector<float>(static_cast<std::size_t>(entries + kReadAhead)); }
+
 ExtendedAxis::ExtendedAxis(std::int64_t length_, std::int64_t pad_, Padding padding)
     : length(length_), pad(pad_), shown_at(static_cast<std::size_t>(length_)) {
   for (std::int64_t p = -pad; p < length + pad; ++p) {
@@ -67,10 +69,8 @@ BlurPlan::BlurPlan(const BlurKernel& kernel, Padding padding, std::int64_t heigh
 
 BlurScratch BlurPlan::scratch() const {
   const std::size_t taps = std::max(taps_.size(), row_taps_.size());
-  return {std::vector<const float*>(taps), std::vector<float>(taps),
-          std::vector<float>(static_cast<std::size_t>(extended_width())),
-          std::vector<float>(static_cast<std::size_t>(across_.length + 2 * reach_)),
-          std::vector<float>(static_cast<std::size_t>(across_.length))};
+  return {std::vector<const float*>(taps), std::vector<float>(taps), row_memory(extended_width()),
+          row_memory(across_.length + 2 * reach_), row_memory(across_.length)};
 }
 
 void BlurPlan::sum(float* to, std::int64_t count, std::size_t taps, const BlurScratch& scratch, bool add) const {

@@ -25,6 +25,9 @@ struct Tap {
   float weight;
 };
 
+// Zeros that the kernels may read from, kReadAhead entries beyond the last row included.
+std::vector<float> row_memory(std::int64_t entries);
+
 // Scratch memory of one worker.
 struct BlurScratch {
   std::vector<const float*> rows;

@@ -54,6 +54,8 @@ struct SpectralStep {
   bool exact;  // the minimum itself, whatever eta and steps
 };
 
+constexpr int kReadAhead = 16;
+
 struct Kernels {
   // Counters (first + i, step, stream, top), i < blocks -> 4 * blocks words.
   void (*philox_words)(uint32_t* out, int64_t blocks, NoiseKey key, uint32_t first, uint32_t top);
@@ -73,7 +75,8 @@ struct Kernels {
                      Descent descent);
   void (*jpeg_forward)(const float* x, float* out, const JpegRow& row, const JpegSetup& setup);
 
-  // to[i] = sum over t of weights[t] * rows[t][i], added to what is there where `add`.
+  // to[i] = sum over t of weights[t] * rows[t][i], added to what is there where `add`. Every row must be readable for
+  // kReadAhead entries beyond `count`.
   void (*weighted_rows)(float* to, int64_t count, const float* const* rows, const float* weights, int64_t taps, bool add);
   // d -= prior * d + data * pull
   void (*descend_row)(float* d, const float* pull, int64_t count, Descent descent);

@@ -30,6 +30,7 @@ from .recipe import Optimizers, Recipe, denoising_loss, draw_sigma
 log = logging.getLogger("lmaps.train")
 VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.4, 1.0)
 VALIDATION_CROP = 256
+SAVE_EVERY_SECONDS = 240.0
 
 
 @dataclass
@@ -104,7 +105,8 @@ def denoising_psnr(denoiser: nn.Module, clean: Tensor, sigma: float) -> float:
     for index, picture in enumerate(clean.split(1)):
         generator = torch.Generator().manual_seed(index)
         noise = torch.randn(picture.shape, generator=generator).to(picture.device)
-        restored = denoiser(picture + sigma * noise, picture.new_full((1,), sigma)).clamp(-1, 1)
+        with torch.autocast(picture.device.type, torch.bfloat16):
+            restored = denoiser(picture + sigma * noise, picture.new_full((1,), sigma)).clamp(-1, 1)
         scores.append(10 * math.log10(4 / float((restored - picture).square().mean())))
     return sum(scores) / len(scores)
 
@@ -116,18 +118,22 @@ def validate(run: Run, crops: Tensor) -> dict[str, float]:
 
 
 def train(run: Run, bank: PhotoBank, crops: Tensor, folder: Path, seconds: float, report_every: int) -> None:
-    """Train until the recipe's images are seen or the time is up; validate, save and log every `report_every` crops.
+    """Train until the recipe's images are seen or the time is up; validate and log every `report_every` crops.
 
-    An interrupt (Ctrl-C, or the terminate signal) ends it the same way: with a checkpoint.
+    A checkpoint is saved every few minutes. An interrupt (Ctrl-C, or the terminate signal) ends it the same way: with a checkpoint.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     started, losses = time.monotonic(), []
+    saved = started
     rate_from, rate_at = run.seen, started
     due = (run.seen // report_every + 1) * report_every
     while run.seen < run.recipe.images and time.monotonic() - started < seconds and not stop.is_set():
         losses.append(run.step(bank))
+        if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+            run.save(folder / "checkpoint.pt")
+            saved = time.monotonic()
         if run.seen >= due or run.seen >= run.recipe.images:
             due += report_every
             speed = (run.seen - rate_from) / (time.monotonic() - rate_at)

@@ -113,7 +113,7 @@ def contact_sheet(photos: dict[str, Tensor], cells: Sequence[tuple[str, Tensor, 
 def measured_picture(task: str, y: np.ndarray[Any, Any]) -> Pixels:
     """A measurement [..., C, h, w] for eyes, in [0, 1]: clipped, or log amplitudes where it is no picture."""
     if task == "phase-retrieval":
-        amplitude = np.log1p(np.abs(y))
+        amplitude = np.log1p(np.abs(y) / max(float(np.median(np.abs(y))), 1e-6))
         return np.asarray(amplitude / amplitude.max(axis=(-3, -2, -1), keepdims=True), np.float32)
     return np.asarray(((y + 1) / 2).clip(0, 1), np.float32)
 

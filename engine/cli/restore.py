@@ -83,9 +83,11 @@ def restore(
             **{name: value for name, value in solver_options.items() if value is not None},
         },
     )
-    run_jobs(jobs, run, quiet=quiet, folder=folder)
-    if run.references is not None and not quiet:
-        run.references.summary()
+    try:
+        run_jobs(jobs, run, quiet=quiet, folder=folder)
+    finally:
+        if run.references is not None and not quiet:
+            run.references.summary()
 
 
 class _Run:

@@ -55,10 +55,11 @@ def run(
     A callback that returns False cancels after the step it was told about. Any other value lets the loop go on.
     """
     observed = solver.observe(y)
+    memory: dict[str, Any] = {}
     steps = len(sigmas) - 1
-    x = initial_state(shape[1:], sigmas[0], seeds, y.device)
-    for i in range(steps):
-        at = Step(i, sigmas[i], sigmas[i + 1], observed, denoise, tuple(seeds))
+    path = [Step(i, sigmas[i], sigmas[i + 1], observed, denoise, tuple(seeds), memory) for i in range(steps)]
+    x = solver.begin(initial_state(shape[1:], sigmas[0], seeds, y.device), path[0])
+    for i, at in enumerate(path):
         with torch.set_grad_enabled(solver.needs_gradient):
             x = x.requires_grad_(solver.needs_gradient)
             xhat = denoise(x, at.levels(x))

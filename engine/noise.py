@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .. import _native
 from ..kernels import philox
 
 Stream = Literal["transition", "measurement", "solver"]
@@ -30,5 +31,13 @@ def standard_normal(
     """
     size = tuple(shape)
     count = math.prod(size)
-    images = [philox.normal(count, seed, step, _STREAMS[stream], device).reshape(size) for seed in seeds]
-    return torch.stack(images)
+    images = [_normal(count, seed, step, _STREAMS[stream], torch.device(device)) for seed in seeds]
+    return torch.stack(images).reshape(-1, *size)
+
+
+def _normal(count: int, seed: int, step: int, stream: int, device: torch.device) -> Tensor:
+    if device.type != "cpu":
+        return philox.normal(count, seed, step, stream, device)
+    out = torch.empty(count)
+    _native.normal(count, seed, step, stream, out=out)
+    return out

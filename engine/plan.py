@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from . import schedules, settings, solvers
-from .denoisers import Denoiser, open_denoiser
+from .denoisers import BackendUnavailable, Denoiser, open_denoiser
 from .loop import Callback, Status, check_measurement, image_seeds, run
 from .operators import Operator
 from .priors import Prior, load_prior
 from .solvers import Solver
+from .solvers import table as solver_table
 from .timing import Stopwatch, Timed
 
+GRADIENT_BACKENDS = ("torch", "torch-compile")
 MEANING: dict[Status, str] = {
     "ok": "all steps done",
     "cancelled": "the callback returned False: the image is the latest estimate",
@@ -153,13 +155,15 @@ def compile(
 
     task_or_operator: a task's name, or any `Operator`.   prior: a name, a folder, or a `Prior`.
     size:    height and width of the restored picture in pixels.   batch: images a denoiser call.
-    steps:   N; by default the preset's.   schedule: noise levels of your own instead of the preset's EDM grid.
+    steps:   N; by default the preset's, or the solver's own.   schedule: noise levels of your own instead of that grid.
     device:  "auto" (a GPU when there is one), "cpu", "cuda", "cuda:1".
-    backend, precision: see `denoisers.open_denoiser`; an explicit choice works or raises.
+    backend, precision: see `denoisers.open_denoiser`; an explicit choice works or raises. For solvers that need the gradient of
+             the network (dps, sitcom, ...) "auto" is torch.
     preset:  "photo", "paper", or "auto" for the one that belongs to the prior.   task: whose row of it an operator of your own
              takes; by default the nearest.
     noise:   sigma_y of the measurement in its own units (default 0.05); k2 and eta follow it.
-    solver_options: override the preset, for "lmaps": k1, k2, eta, inner_steps, strategy, data_gradient, rho.
+    solver_options: override the preset (or, for other solvers, the row of `solvers.toml`); for "lmaps":
+             k1, k2, eta, inner_steps, strategy, data_gradient, rho.
 
     Raises ValueError or TypeError for bad arguments, `denoisers.BackendUnavailable` for a backend that cannot run.
     """
@@ -174,12 +178,22 @@ def compile(
     task = task or nearest
     operator.to(where)
     row = settings.choose(operator, task, preset=preset, prior=model.name, noise=noise, shape=shape)
-    grid = schedules.edm(steps or row.steps, row.sigma_max, row.sigma_min) if schedule is None else schedule
-    sigmas = [float(s) for s in schedules.validated(grid)]
-    options = {**row.options(), **solver_options} if solver == "lmaps" else solver_options
-    method = solvers.build(solver, operator, sigmas, shape, **options)
+    kind = solvers.get(solver)
+    if schedule is None:
+        schedule = kind.schedule(steps)
+    if schedule is None:
+        schedule = schedules.edm(steps or row.steps, row.sigma_max, row.sigma_min)
+    sigmas = [float(s) for s in schedules.validated(schedule)]
+    options = row.options() if solver == "lmaps" else solver_table.defaults(solver, task, noise)
+    method = solvers.build(solver, operator, sigmas, shape, **{**options, **solver_options})
     denoiser = open_denoiser(
-        model, backend=backend, precision=precision, size=size, batch=batch, device=where, threads=threads
+        model,
+        backend=_backend_for(kind, backend),
+        precision=precision,
+        size=size,
+        batch=batch,
+        device=where,
+        threads=threads,
     )
     denoiser(torch.zeros(shape, device=where), torch.full((batch,), sigmas[0], device=where))
     compiled = {
@@ -193,9 +207,24 @@ def compile(
         "sigma_min": sigmas[-2],
         **denoiser.describe(),
         **method.describe(),
+        "gradient": kind.needs_gradient,
         "compile_s": time.perf_counter() - started,
     }
     return Restorer(operator, method, denoiser, sigmas, shape, where, compiled)
+
+
+def _backend_for(solver: type[Solver], backend: str) -> str:
+    """The backend to open: torch where the solver differentiates the network and nothing else was asked for."""
+    if not solver.needs_gradient:
+        return backend
+    if backend == "auto":
+        return "torch"
+    if backend not in GRADIENT_BACKENDS:
+        raise BackendUnavailable(
+            f"solver {solver.name!r} needs the gradient of the network, which backend {backend!r} does not have: use "
+            f"backend={' or '.join(map(repr, GRADIENT_BACKENDS))} or auto"
+        )
+    return backend
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -211,7 +240,12 @@ def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
 def _device(device: str | torch.device) -> torch.device:
     if str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    where = torch.device(device)
+    try:
+        where = torch.device(device)
+    except RuntimeError:
+        where = None
+    if where is None or where.type not in ("cpu", "cuda"):
+        raise ValueError(f"unknown device {device!r}: use 'auto', 'cpu', 'cuda' or 'cuda:1'")
     if where.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} was asked for, but torch sees no CUDA device: use device='cpu'")
     return where

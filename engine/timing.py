@@ -14,17 +14,24 @@ from .solvers import Denoise, Solver, Step
 
 
 class Stopwatch:
-    """Seconds by name. On a GPU the device is waited for at both ends of a span, so that its own work is counted."""
+    """Seconds by name; a span inside another counts for itself alone, so that the names add up to the whole.
+
+    On a GPU the device is waited for at both ends of a span, so that its own work is counted.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.calls: defaultdict[str, int] = defaultdict(int)
         self._device = device
+        self._inside = [0.0]
 
     def run(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         start = self._now()
+        self._inside.append(0.0)
         out = function(*arguments)
-        self.seconds[name] += self._now() - start
+        span = self._now() - start
+        self.seconds[name] += span - self._inside.pop()
+        self._inside[-1] += span
         self.calls[name] += 1
         return out
 
@@ -45,6 +52,10 @@ class Timed(Solver):
         self.name = solver.name  # type: ignore[misc]
         self.needs_gradient = solver.needs_gradient  # type: ignore[misc]
         self.rho = solver.rho
+
+    def begin(self, x: Tensor, at: Step) -> Tensor:
+        out: Tensor = self._watch.run("observe", self._solver.begin, x, at)
+        return out
 
     def observe(self, y: Tensor) -> Any:
         return self._watch.run("observe", self._solver.observe, y)

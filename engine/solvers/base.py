@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -20,7 +22,7 @@ class Step:
 
     index: 0 .. N-1; sigma, sigma_next: noise levels of this step and the next, in units of the [-1, 1] range.
     observed: what the solver's `observe(y)` returned.  denoise: the network, for methods that call it again.
-    seeds: one an image.
+    seeds: one an image.  memory: what a method carries from step to step, empty when a run begins.
     """
 
     index: int
@@ -29,6 +31,7 @@ class Step:
     observed: Any
     denoise: Denoise
     seeds: tuple[int, ...]
+    memory: dict[str, Any] = field(default_factory=dict)
 
     def levels(self, x: Tensor, sigma: float | None = None) -> Tensor:
         """A noise level as the [B] tensor that a denoiser takes; this step's unless another is given."""
@@ -43,14 +46,31 @@ class Step:
 
 
 class Solver:
-    """A method of Figure 2. A subclass supplies `estimate`; the transition is Eq. 2 unless its paper says otherwise.
+    """A method of Figure 2. A subclass supplies `estimate`; the rest has a default and is replaced where its paper says so.
 
+    needs_gradient: the loop records the network's graph, so that `estimate` can differentiate xhat with respect to x.
+    rho:            share of fresh noise in Eq. 2.
     Solvers hold nothing of a measurement: `observe(y)` returns it, and the loop hands it back in `Step.observed`.
     """
 
     name: ClassVar[str]
     needs_gradient: ClassVar[bool] = False
     rho: float = 1.0
+
+    @classmethod
+    def schedule(cls, steps: int | None) -> Tensor | None:
+        """The method's own noise levels, N = `steps` or its paper's number for None. None: it runs on the task's grid."""
+        return None
+
+    @classmethod
+    def defaults(cls, row: dict[str, Any], noise: float) -> dict[str, Any]:
+        """Options for a task: its row of `solvers.toml`, and the measurement's noise where the method asks for it."""
+        asks = "noise" in inspect.signature(cls).parameters
+        return {**row, "noise": noise} if asks else dict(row)
+
+    def begin(self, x: Tensor, at: Step) -> Tensor:
+        """The first state, given x ~ N(0, sigma_max^2 I)."""
+        return x
 
     def observe(self, y: Tensor) -> Any:
         """What can be computed from the measurement once."""
@@ -62,11 +82,26 @@ class Solver:
 
     def transition(self, x0: Tensor, x: Tensor, at: Step) -> Tensor:
         """The state at the next noise level (Eq. 2)."""
-        return transition(x0, x, at.sigma, at.sigma_next, rho=self.rho, seeds=at.seeds, step=at.index + 1)
+        return step_to(x0, x, at, self.rho)
 
     def describe(self) -> dict[str, object]:
         """What ran, for stats."""
         return {"solver": self.name}
+
+
+def step_to(x0: Tensor, x: Tensor, at: Step, rho: float) -> Tensor:
+    """Eq. 2 from this step's noise level to the next, with the transition's own noise stream."""
+    return transition(x0, x, at.sigma, at.sigma_next, rho=rho, seeds=at.seeds, step=at.index + 1)
+
+
+def ddim_rho(eta: float, at: Step) -> float:
+    """The rho of Eq. 2 that makes it DDIM's step: rho = eta sqrt(1 - sigma_next^2 / sigma^2).
+
+    DDIM draws c1 = eta sqrt((1 - abar_next)/(1 - abar)) sqrt(1 - abar/abar_next) of fresh noise; with
+    sigma^2 = (1 - abar)/abar and the state divided by sqrt(abar_next) that is eta sigma_next sqrt(1 - sigma_next^2/sigma^2).
+    eta = 1 is the ancestral step of DDPM. Source: Song, Meng, Ermon 2021, Eq. 12 and 16.
+    """
+    return eta * math.sqrt(1 - (at.sigma_next / at.sigma) ** 2)
 
 
 def check_rho(rho: float) -> float:

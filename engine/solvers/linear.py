@@ -1,0 +1,78 @@
+"""What methods for a linear H have in common: (H^T H + c I)^-1, H^+, and the coordinates in which H^T H is diagonal."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..local_map.reference import solve_regularised
+from ..operators.base import LinearOperator, Operator, Spectrum
+from .base import Shape
+
+# Eigenvalues of H^T H below this share of the largest count as zero, as in `LinearOperator.pinv`.
+CUTOFF = 1e-6
+# Below this share they are zero to the rounding of float64.
+UNSEEN = 1e-12
+# Conjugate gradients stop here: a denoiser's estimate is not known better, and more would fit the rounding errors.
+CG_TOLERANCE = 1e-5
+CG_ITERATIONS = 100
+
+
+def linear(operator: Operator, solver: str) -> LinearOperator:
+    """The operator, if it is linear. Raises ValueError naming the solver, the operator and what to use instead."""
+    if isinstance(operator, LinearOperator):
+        return operator
+    raise ValueError(
+        f"solver {solver!r} is for linear operators, and {type(operator).__name__} is not one: "
+        "use lmaps, daps, sitcom, dps, diffpir, red-diff or dcdp"
+    )
+
+
+def diagonal(operator: Operator, solver: str, shape: Shape) -> tuple[LinearOperator, Spectrum]:
+    """The operator and its basis, if it has one. Raises ValueError naming the solver, the operator and the mend."""
+    h = linear(operator, solver)
+    basis = h.spectrum(tuple(shape))
+    if basis is None:
+        raise ValueError(
+            f"solver {solver!r} works on the singular values of H, and {type(operator).__name__} has no cheap basis: "
+            'use padding="circular" for a blur, or a solver that does without (lmaps, daps, diffpir, pigdm)'
+        )
+    return h, basis
+
+
+class Normal:
+    """H^T H of one operator for one picture shape.
+
+    Where there is a basis V of H^T H, a function f of it is V f(lam) V^-1; elsewhere conjugate gradients solve with it.
+    Guidance needs H^T (H H^T + c I)^-1 v, which is (H^T H + c I)^-1 H^T v: `resolve(H^T v, c)`.
+    """
+
+    def __init__(self, operator: LinearOperator, shape: Shape) -> None:
+        self.operator = operator
+        self.basis = operator.spectrum(tuple(shape))
+
+    @property
+    def method(self) -> str:
+        return "spectral" if self.basis is not None else "conjugate gradients"
+
+    def resolve(self, g: Tensor, shift: float) -> Tensor:
+        """(H^T H + shift I)^-1 g for g = H^T v, [B, C, H, W]; for shift = 0 the pseudo-inverse of H^T H.
+
+        Directions that H does not see hold only the rounding errors of g, which 1 / shift would blow up: they are left out.
+        """
+        if self.basis is None:
+            return solve_regularised(self.operator, g, shift, 1.0, CG_TOLERANCE, CG_ITERATIONS)
+        lam = self.basis.eigenvalues
+        seen = lam > (CUTOFF if shift == 0 else UNSEEN) * lam.amax()
+        return self.apply(g, seen / torch.where(seen, lam + shift, 1.0))
+
+    def apply(self, x: Tensor, gain: Tensor) -> Tensor:
+        """V diag(gain) V^-1 x, for a gain of float64 shaped like the eigenvalues. Needs a basis."""
+        assert self.basis is not None
+        c = self.basis.to_basis(x)
+        return self.basis.from_basis(gain.to(device=x.device, dtype=x.dtype) * c)
+
+
+def minimiser(normal: Normal, xhat: Tensor, target: Tensor, shift: float) -> Tensor:
+    """argmin_x ||y - H x||^2 + shift ||x - xhat||^2 = xhat + (H^T H + shift I)^-1 (H^T y - H^T H xhat); target = H^T y."""
+    return xhat + normal.resolve(target - normal.operator.normal(xhat), shift)

@@ -27,7 +27,7 @@ from .conftest import Lmaps, one_line
         (["restore", "{photo}", "-o", "{out}", "--task", "hdr", "--noise", "loud"], ["--noise", "loud"]),
         (["restore", "{photo}", "-o", "{out}", "--task", "hdr", "--noise=-1"], ["--noise", "-1"]),
         (["restore", "{photo}", "-o", "{out}"], ["photo.png", "--task", "hdr"]),
-        (["restore", "{photo}", "-o", "{out}", "--task", "deblur-gausian"], ["deblur-gausian", "did you mean 'deblur-gaussian'"]),
+        (["restore", "{photo}", "-o", "{out}", "--task", "deblur-gausian"], ["did you mean 'deblur-gaussian'"]),
         (["degrade", "{photo}", "-o", "{out}", "--task", "srr4"], ["srr4", "did you mean 'sr4'"]),
         (["restore", "{photo}", "-o", "{out}", "--task", "inpaint-box"], ["inpaint-box", "--mask"]),
         (["restore", "{photo}", "-o", "{out}", "--task", "deblur-motion"], ["deblur-motion", "--kernel"]),

@@ -1,6 +1,6 @@
 # Warnings for every target, and the sanitizers where they were asked for.
 if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
-  set(LMAPS_WARNINGS -Wall -Wextra -Wshadow -Wconversion)
+  set(LMAPS_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
 endif()
 
 if(LMAPS_SANITIZE)

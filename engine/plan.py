@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from . import schedules, settings, solvers
-from .denoisers import BackendUnavailable, Denoiser, open_denoiser
+from .denoisers import BackendUnavailable, Denoiser, open_tiled
 from .loop import Callback, Status, check_measurement, image_seeds, run
 from .operators import Operator
 from .priors import Prior, load_prior
@@ -149,6 +149,7 @@ def compile(
     threads: int | None = None,
     schedule: Tensor | Sequence[float] | None = None,
     task: str | None = None,
+    tile: int | None = None,
     **solver_options: Any,
 ) -> Restorer:
     """Plan a restoration once, run it many times.
@@ -161,6 +162,7 @@ def compile(
              the network (dps, sitcom, ...) "auto" is torch.
     preset:  "photo", "paper", or "auto" for the one that belongs to the prior.   task: whose row of it an operator of your own
              takes; by default the nearest.
+    tile:    run the network on overlapping tiles of this side, for pictures too large for it; None is the whole picture.
     noise:   sigma_y of the measurement in its own units (default 0.05); k2 and eta follow it.
     solver_options: override the preset (or, for other solvers, the row of `solvers.toml`); for "lmaps":
              k1, k2, eta, inner_steps, strategy, data_gradient, rho.
@@ -186,8 +188,9 @@ def compile(
     sigmas = [float(s) for s in schedules.validated(schedule)]
     options = row.options() if solver == "lmaps" else solver_table.defaults(solver, task, noise)
     method = solvers.build(solver, operator, sigmas, shape, **{**options, **solver_options})
-    denoiser = open_denoiser(
+    denoiser = open_tiled(
         model,
+        tile=tile,
         backend=_backend_for(kind, backend),
         precision=precision,
         size=size,
@@ -242,10 +245,10 @@ def _device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         where = torch.device(device)
-    except RuntimeError:
-        where = None
-    if where is None or where.type not in ("cpu", "cuda"):
-        raise ValueError(f"unknown device {device!r}: use 'auto', 'cpu', 'cuda' or 'cuda:1'")
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {device!r}: use 'auto', 'cpu', 'cuda' or 'cuda:1'") from error
+    if where.type not in ("cpu", "cuda"):
+        raise ValueError(f"device {device!r} is not supported: use 'auto', 'cpu', 'cuda' or 'cuda:1'")
     if where.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} was asked for, but torch sees no CUDA device: use device='cpu'")
     return where

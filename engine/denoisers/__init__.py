@@ -2,5 +2,6 @@
 
 from .base import BackendUnavailable, Denoiser, Frame
 from .choose import available, open_denoiser
+from .tiled import TiledDenoiser, open_tiled
 
-__all__ = ["BackendUnavailable", "Denoiser", "Frame", "available", "open_denoiser"]
+__all__ = ["BackendUnavailable", "Denoiser", "Frame", "TiledDenoiser", "available", "open_denoiser", "open_tiled"]

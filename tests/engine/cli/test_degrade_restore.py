@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lmaps.engine import tasks
+from lmaps.engine import plan, tasks
 from lmaps.engine.files import Picture, read_image, read_measurement, write_image
 from lmaps.engine.operators import HDR, JPEG, SuperResolution, from_config
 
@@ -84,6 +84,15 @@ def test_restoring_a_picture_is_the_engines_restoration(
 def test_super_resolution_of_a_picture_is_four_times_its_size(lmaps: Lmaps, photo: Path, tmp_path: Path) -> None:
     assert lmaps("restore", photo, "-o", tmp_path / "x.webp", "--task", "sr4").exit_code == 0
     assert read_image(tmp_path / "x.webp").size == (128, 192)
+
+
+def test_a_large_picture_in_tiles(lmaps: Lmaps, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    compile = plan.compile
+    monkeypatch.setattr(plan, "compile", lambda *a, **options: seen.append(options["tile"]) or compile(*a, **options))
+    assert lmaps("restore", photo, "-o", tmp_path / "x.png", "--task", "denoise", "--tile", 32).exit_code == 0
+    assert seen == [32]
+    assert read_image(tmp_path / "x.png").size == (32, 48)
 
 
 def test_grey_alpha_depth_profile_and_exif_come_through(lmaps: Lmaps, tmp_path: Path) -> None:

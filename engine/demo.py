@@ -161,5 +161,5 @@ def _write_text(sheet: Image.Image, at: tuple[int, int], text: str) -> None:
 
 
 def _write(path: Path, sheet: Image.Image) -> None:
-    pixels = np.asarray(sheet, np.float32).transpose(2, 0, 1) / 255
+    pixels = np.asarray(sheet, np.float32).transpose(2, 0, 1) / np.float32(255)
     write_image(path, Picture(pixels), overwrite=True)

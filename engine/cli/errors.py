@@ -27,11 +27,22 @@ class Stop(Exception):
 class OneLineErrors(TyperGroup):
     """The `lmaps` command group. Usage errors, too, become one line."""
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        def run() -> Any:
+            return super(OneLineErrors, self).main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+
         if not standalone_mode:
-            return super().main(args, *rest, standalone_mode=False, **extra)
+            return run()
         try:
-            code = super().main(args, *rest, standalone_mode=False, **extra)
+            code = run()
         except typer.TyperException as error:
             sys.exit(_usage(error))
         except Stop as stop:
@@ -39,7 +50,7 @@ class OneLineErrors(TyperGroup):
             sys.exit(stop.code)
         sys.exit(code if isinstance(code, int) else 0)
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

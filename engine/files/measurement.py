@@ -136,13 +136,14 @@ def _arrays(path: Path, data: bytes) -> dict[str, NDArray[Any]]:
 def _source(header: dict[str, Any], arrays: dict[str, NDArray[Any]], size: tuple[int, int]) -> Picture | None:
     if "grey" not in header:
         return None
-    blocks = {name: arrays[name].astype(np.uint8).tobytes() if name in arrays else None for name in ("icc", "exif")}
+    icc, exif = (arrays[name].astype(np.uint8).tobytes() if name in arrays else None for name in ("icc", "exif"))
     return Picture(
-        pixels=np.zeros((1 if header["grey"] else 3, *size), np.float32),
+        pixels=np.broadcast_to(np.float32(0), (1 if header["grey"] else 3, *size)),
         alpha=arrays["alpha"].astype(np.float32) if "alpha" in arrays else None,
         bits=header["bits"],
+        icc=icc,
+        exif=exif,
         format=_typed(header, "format", str),
-        **blocks,
     )
 
 

@@ -93,6 +93,11 @@ def row(rows: Tensor, step: int | Tensor, dtype: torch.dtype) -> list[Tensor]:
     return list(rows[int(step)].to(dtype))
 
 
+def columns(rows: Tensor, step: int | Tensor) -> tuple[Tensor, ...]:
+    """The constants of one step as scalars on the table's device, without reading the step on the host."""
+    return rows.index_select(0, index(step, rows.device)).squeeze(0).unbind()
+
+
 @jit
 def inner_constants(table_ptr: tl.tensor, step_ptr: tl.tensor) -> tl.tensor:
     """(keep, gain, eta) of the step, float32."""

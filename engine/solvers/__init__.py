@@ -17,7 +17,12 @@ _SOLVERS = {
     "daps": ("daps", "DAPS"),
     "sitcom": ("sitcom", "SITCOM"),
     "dps": ("dps", "DPS"),
+    "ddrm": ("ddrm", "DDRM"),
+    "ddnm": ("ddnm", "DDNM"),
+    "pigdm": ("pigdm", "PiGDM"),
     "diffpir": ("diffpir", "DiffPIR"),
+    "red-diff": ("red_diff", "REDdiff"),
+    "dcdp": ("dcdp", "DCDP"),
 }
 
 __all__ = ["Denoise", "Solver", "Step", "available", "build", "get"]

@@ -21,6 +21,7 @@ from ..local_map.settings import geometric
 from ..operators import checks
 from ..operators.base import LinearOperator, Operator, Spectrum
 from .base import Shape, Solver, Step
+from .flow import flow
 
 CHAINS = ("auto", "loop", "collapsed")
 ODE_RHO = 7
@@ -98,15 +99,12 @@ class DAPS(Solver):
         }
 
     def _flow(self, xhat: Tensor, x: Tensor, at: Step) -> Tensor:
-        """Euler steps of dx/dsigma = (x - E[x0 | x]) / sigma from sigma down to `ode_end`, on the poly-7 grid."""
+        """The probability flow from sigma down to `ode_end`, on the poly-7 grid."""
         if at.sigma <= self.ode_end:
             return xhat
         top, bottom = at.sigma ** (1 / ODE_RHO), self.ode_end ** (1 / ODE_RHO)
         levels = [(top + k / self.ode_steps * (bottom - top)) ** ODE_RHO for k in range(self.ode_steps + 1)]
-        for k in range(self.ode_steps):
-            clean = xhat if k == 0 else at.denoise(x, at.levels(x, levels[k]))
-            x = x + (levels[k + 1] - levels[k]) / levels[k] * (x - clean)
-        return x
+        return flow(x, xhat, levels, at)
 
     def _walk(self, start: Tensor, at: Step, lr: float) -> Tensor:
         x = start

@@ -19,9 +19,8 @@ from torch import Tensor
 from .. import schedules
 from ..operators import checks
 from ..operators.base import LinearOperator, Operator
-from ..settings import largest_eigenvalue
 from .base import Shape, Solver, Step
-from .linear import Normal, minimiser
+from .linear import Normal, curvature, minimiser
 
 # sigma_y = 0 would make the weight of the prior vanish where H sees nothing: keep a little.
 SMALLEST_NOISE = 1e-3
@@ -56,7 +55,7 @@ class DiffPIR(Solver):
         self.rho = math.sqrt(checks.real(zeta, "zeta", 0, 1))
         self.prox_steps = checks.whole(prox_steps, "prox_steps", 1)
         self.normal = Normal(operator, shape) if isinstance(operator, LinearOperator) else None
-        self.bound = 0.0 if self.normal is not None else largest_eigenvalue(operator, shape)
+        self.bound = 0.0 if self.normal is not None else curvature(operator, shape)
 
     @classmethod
     def schedule(cls, steps: int | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What methods for a linear H have in common: (H^T H + c I)^-1, H^+, and the coordinates in which H^T H is diagonal."""
+"""What methods ask of H: (H^T H + c I)^-1, H^+, the coordinates in which H^T H is diagonal, and how steep it is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..local_map.reference import solve_regularised
 from ..operators.base import LinearOperator, Operator, Spectrum
+from ..settings import largest_eigenvalue
 from .base import Shape
 
 # Eigenvalues of H^T H below this share of the largest count as zero, as in `LinearOperator.pinv`.
@@ -71,6 +72,19 @@ class Normal:
         assert self.basis is not None
         c = self.basis.to_basis(x)
         return self.basis.from_basis(gain.to(device=x.device, dtype=x.dtype) * c)
+
+
+def curvature(operator: Operator, shape: Shape) -> float:
+    """L = lmax(J^T J), the bound that gradient steps on (1/2)||H(x) - y||^2 keep; an estimate unless H is linear.
+
+    Where H has no derivative it is that of the surrogate of Eq. 17, ||J'^T u||^2 / ||u||^2 for a random u: 1 for J' = I.
+    """
+    if operator.differentiable:
+        return largest_eigenvalue(operator, shape)
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand((1, *shape[1:]), generator=generator) - 0.5).to(operator.device)
+    u = torch.randn(operator(x).shape, generator=generator).to(operator.device)
+    return float((operator.surrogate_vjp(x, u).norm() / u.norm()).square())
 
 
 def minimiser(normal: Normal, xhat: Tensor, target: Tensor, shift: float) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import lmaps
+from lmaps.engine import schedules
 from lmaps.engine.loop import run
 from lmaps.engine.solvers import build
 from lmaps.engine.solvers.adam import Adam
@@ -90,8 +90,8 @@ def test_schedule_and_start_are_the_vp_ones() -> None:
     sigmas = type(method).schedule(None)
     assert sigmas is not None
     assert len(sigmas) == 21
-    assert sigmas[0] == lmaps.schedules.ddpm_sigmas()[950]
-    assert sigmas[-2] == lmaps.schedules.ddpm_sigmas()[0]
+    assert sigmas[0] == schedules.ddpm_sigmas()[950]
+    assert sigmas[-2] == schedules.ddpm_sigmas()[0]
     starts: list[Tensor] = []
 
     def spy(x: Tensor, sigma: Tensor) -> Tensor:

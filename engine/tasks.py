@@ -64,6 +64,7 @@ TASKS: dict[str, Task] = {
         Task("deblur-gaussian", "Gaussian blur, or a kernel of your own", _gaussian),
         Task("deblur-motion", "motion blur, or a kernel of your own", _motion, seeded=True),
         Task("phase-retrieval", "modulus of an oversampled Fourier transform", operators.PhaseRetrieval),
+        Task("deblur-nonlinear", "the blur of a moving camera, not linear", operators.NonlinearBlur),
         Task("hdr", "twice the exposure, clipped", operators.HDR, local=True),
         Task("jpeg", "JPEG compression", operators.JPEG, local=True),
         Task("quantize", "a few levels a channel", operators.Quantize, local=True),

@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .engine import operators, schedules, solvers
+    from . import operators, schedules, solvers
     from .engine.denoisers import BackendUnavailable
     from .engine.loop import Diverged, Progress, sample
     from .engine.plan import Restorer, Result, compile
@@ -31,11 +31,11 @@ _HOMES = {
     "Result": ("engine.plan", "Result"),
     "compile": ("engine.plan", "compile"),
     "load_prior": ("engine.priors", "load_prior"),
-    "operators": ("engine.operators", None),
+    "operators": ("operators", None),
     "restore": ("engine.restore", "restore"),
     "sample": ("engine.loop", "sample"),
-    "schedules": ("engine.schedules", None),
-    "solvers": ("engine.solvers", None),
+    "schedules": ("schedules", None),
+    "solvers": ("solvers", None),
 }
 
 __all__ = [

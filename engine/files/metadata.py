@@ -25,11 +25,15 @@ _DESCRIPTIVE = frozenset(
 )
 
 
-def exif_of(tiff: bytes) -> Image.Exif:
-    """The EXIF entries of a TIFF, which keeps them in the table of its layout."""
+def tiff_exif(data: bytes, notes: list[str]) -> bytes | None:
+    """As `kept_exif`, for a TIFF, which keeps its EXIF entries in the table of its layout."""
     exif = Image.Exif()
-    exif.load(tiff)
-    return exif
+    try:
+        exif.load(data)
+    except Exception:  # a BigTIFF, which Pillow's reader of EXIF does not know, or a damaged table
+        notes.append("has EXIF data that cannot be read, which was dropped")
+        return None
+    return kept_exif(exif, "TIFF", notes)
 
 
 def orientation(exif: Image.Exif) -> int:

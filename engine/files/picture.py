@@ -64,6 +64,17 @@ class Picture:
         return replace(self, pixels=pixels, alpha=_resized(self.alpha, (pixels.shape[1], pixels.shape[2])))
 
 
+def upright(pixels: NDArray[Any], turn: int) -> NDArray[Any]:
+    """[C, H, W] stored under EXIF orientation `turn` (1..8), as it should be seen."""
+    if turn in (5, 6, 7, 8):
+        pixels = pixels.transpose(0, 2, 1)
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[:, ::-1]
+    if turn in (2, 3, 6, 7):
+        pixels = pixels[:, :, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
 def _resized(alpha: Pixels | None, size: tuple[int, int]) -> Pixels | None:
     if alpha is None or alpha.shape == size:
         return alpha

@@ -5,39 +5,26 @@ from __future__ import annotations
 import warnings
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from . import deep_png, tiff
-from .metadata import exif_of, kept_exif, orientation, to_srgb
-from .picture import Picture, Pixels
-from .problem import FileProblem, reason
+from .metadata import kept_exif, orientation, to_srgb
+from .picture import Picture, upright
+from .problem import DAMAGED, ONLY_FIRST, FileProblem, reason, refuse_large
 from .samples import from_samples
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow's part; TIFF has a file of its own
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 89_000_000
 MAX_BYTES = 1 << 30
 
-_SIGNATURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF")
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SIGNATURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"RIFF")
 
 # What a mode of Pillow's is turned into before its pixels are taken. None: taken as it is.
-_PLAIN = {
-    "1": "L",
-    "L": None,
-    "LA": None,
-    "La": "LA",
-    "P": "RGB",
-    "PA": "RGBA",
-    "RGB": None,
-    "RGBX": "RGB",
-    "RGBA": None,
-    "RGBa": "RGBA",
-    "YCbCr": "RGB",
-}
+_PLAIN = {"1": "L", "L": None, "LA": None, "P": "RGB", "RGB": None, "RGBX": "RGB", "RGBA": None}
 
 
 def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, stored: bool = False) -> Picture:
@@ -53,13 +40,14 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, stored: bool =
     data = read_bytes(path)
     with warnings.catch_warnings():  # Pillow's doubts about damaged metadata; what matters becomes a note or a problem
         warnings.simplefilter("ignore")
-        header = tiff.read_header(data) if data[:2] in (b"II", b"MM") else None
         try:
-            return _read_tiff(header, max_pixels) if header else _read_by_pillow(data, max_pixels, stored)
+            if data.startswith(_TIFF):
+                return tiff.decode(data, max_pixels)
+            return _read_by_pillow(data, max_pixels, stored)
         except FileProblem as problem:
             raise FileProblem(f"{path} {problem}") from problem
         except Exception as error:  # decoders raise almost anything on damaged data, and it always means the same
-            raise FileProblem(f"{path} is damaged ({_short(error)}); make a new copy of it") from error
+            raise FileProblem(f"{path} {DAMAGED.format(_short(error))}") from error
 
 
 def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
@@ -79,32 +67,11 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
         raise FileProblem(f"{path} cannot be read: {reason(error)}") from error
 
 
-def upright(pixels: NDArray[Any], turn: int) -> NDArray[Any]:
-    """[C, H, W] stored under EXIF orientation `turn` (1..8), as it should be seen."""
-    if turn in (5, 6, 7, 8):
-        pixels = pixels.transpose(0, 2, 1)
-    if turn in (3, 4, 7, 8):
-        pixels = pixels[:, ::-1]
-    if turn in (2, 3, 6, 7):
-        pixels = pixels[:, :, ::-1]
-    return np.ascontiguousarray(pixels)
-
-
-def _read_tiff(header: tiff.TiffHeader, max_pixels: int) -> Picture:
-    _refuse_large(header.size, max_pixels)
-    pixels, alpha = tiff.decode(header)
-    notes = [_ONLY_FIRST] if header.several else []
-    exif = exif_of(header.data)
-    return _finished(
-        pixels, alpha, orientation(exif), header.bits, header.icc, kept_exif(exif, "TIFF", notes), "TIFF", notes
-    )
-
-
 def _read_by_pillow(data: bytes, max_pixels: int, stored: bool) -> Picture:
     image = _opened(data)
-    _refuse_large((image.height, image.width), max_pixels)
+    refuse_large((image.height, image.width), max_pixels)
     kind = "JPEG" if image.format == "MPO" else str(image.format)
-    notes = [_ONLY_FIRST] if getattr(image, "n_frames", 1) > 1 and image.format != "MPO" else []
+    notes = [ONLY_FIRST] if getattr(image, "n_frames", 1) > 1 and image.format != "MPO" else []
     icc = image.info.get("icc_profile") or None
     deep = kind == "PNG" and deep_png.is_deep(data)
     if deep:
@@ -114,24 +81,10 @@ def _read_by_pillow(data: bytes, max_pixels: int, stored: bool) -> Picture:
         samples = np.atleast_3d(np.asarray(plain, np.uint8)).transpose(2, 0, 1)
         pixels, alpha = from_samples(samples, (plain.height, plain.width))
     exif = image.getexif()
-    # Pillow turns a TIFF itself when it loads it.
-    turn = 1 if stored or kind == "TIFF" else orientation(exif)
-    kept = kept_exif(exif, kind, notes, turned=not stored)
-    return _finished(pixels, alpha, turn, 16 if deep else 8, icc, kept, kind, notes)
-
-
-def _finished(
-    pixels: Pixels,
-    alpha: Pixels | None,
-    turn: int,
-    bits: int,
-    icc: bytes | None,
-    exif: bytes | None,
-    kind: str,
-    notes: list[str],
-) -> Picture:
+    turn = 1 if stored else orientation(exif)
     alpha = None if alpha is None else upright(alpha[None], turn)[0]
-    return Picture(upright(pixels, turn), alpha, bits, icc, exif, kind, tuple(notes))
+    kept = kept_exif(exif, kind, notes, turned=not stored)
+    return Picture(upright(pixels, turn), alpha, 16 if deep else 8, icc, kept, kind, tuple(notes))
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -141,17 +94,8 @@ def _opened(data: bytes) -> Image.Image:
         raise FileProblem("is too large (over 178 megapixels); shrink it or cut it into parts") from error
     except UnidentifiedImageError as error:
         if data.startswith(_SIGNATURES):
-            raise FileProblem("is damaged (its header cannot be read); make a new copy of it") from error
+            raise FileProblem(DAMAGED.format("its header cannot be read")) from error
         raise FileProblem("is not a PNG, JPEG, WebP or TIFF picture; convert it to one of these") from error
-
-
-def _refuse_large(size: tuple[int, int], max_pixels: int) -> None:
-    height, width = size
-    if width * height > max_pixels:
-        raise FileProblem(
-            f"is too large ({width}x{height} = {width * height / 1e6:.0f} megapixels, "
-            f"the limit is {max_pixels / 1e6:.0f}); shrink it or cut it into parts"
-        )
 
 
 def _plain(image: Image.Image, icc: bytes | None, notes: list[str]) -> tuple[Image.Image, bytes | None]:
@@ -172,6 +116,3 @@ def _short(error: BaseException) -> str:
     """The first line of an exception's message, cut to a length that fits in one."""
     text = (str(error) or type(error).__name__).splitlines()[0]
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-_ONLY_FIRST = "holds several pictures; only the first was read"

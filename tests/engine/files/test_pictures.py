@@ -6,6 +6,7 @@ import os
 import struct
 import zlib
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -192,8 +193,64 @@ def test_modes_that_are_converted(tmp_path: Path) -> None:
     assert "CMYK" in picture.notes[0]
 
     Image.fromarray(np.zeros((H, W), np.float32)).save(tmp_path / "float.tif")
-    with pytest.raises(FileProblem, match="save it with 8 or 16 bits"):
+    with pytest.raises(FileProblem, match="grey or RGB with 8 or 16 bits"):
         read_image(tmp_path / "float.tif")
+
+
+PILLOW_TIFFS = [
+    *product(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"], [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"]),
+    *product(["L", "RGB", "CMYK", "YCbCr"], ["jpeg"]),
+]
+
+
+@pytest.mark.parametrize(("mode", "compression"), PILLOW_TIFFS)
+def test_tiffs_of_pillows_are_read_as_pillow_reads_them(tmp_path: Path, mode: str, compression: str | None) -> None:
+    smooth = np.linspace(0, 255, H * W * 4).reshape(H, W, 4).astype(np.uint8)
+    image = Image.fromarray(smooth)
+    image = image.convert("RGB").quantize(16) if mode == "P" else image.convert("RGB").convert(mode)
+    path = tmp_path / "a.tif"
+    image.save(path, compression=compression)
+    with Image.open(path) as stored:
+        grey, clear = mode in ("1", "L", "LA"), mode in ("LA", "RGBA")
+        expected = np.atleast_3d(np.asarray(stored.convert(("L" if grey else "RGB") + ("A" if clear else ""))))
+    picture = read_image(path)
+    got = picture.pixels if picture.alpha is None else np.concatenate([picture.pixels, picture.alpha[None]])
+    tolerance = 3 / 255 if compression == "jpeg" else 1e-6
+    np.testing.assert_allclose(got, expected.transpose(2, 0, 1) / np.float32(255), atol=tolerance)
+
+
+def test_odd_tiffs_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    for samples, options in (
+        (np.zeros((H, W, 3), np.float32), {"photometric": "rgb"}),
+        (np.zeros((H, W), np.int16), {}),
+        (np.zeros((H, W, 6), np.uint8), {"photometric": "rgb", "extrasamples": [0, 0, 0]}),
+        (np.zeros((H, W, 3), np.uint8), {"photometric": "cielab"}),
+        (np.zeros((5, H, W), np.uint8), {"photometric": "minisblack", "volumetric": True, "tile": (16, 16, 16)}),
+    ):
+        tifffile.imwrite(path, samples, **options)
+        with pytest.raises(FileProblem, match="unusual layout"):
+            read_image(path)
+    Image.new("YCbCr", (W, H)).save(path)
+    with pytest.raises(FileProblem, match="unusual layout"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_orientation_of_tiffs_of_either_size_of_offset(tmp_path: Path, big: bool) -> None:
+    samples = RNG.integers(0, 256, (H, W, 3), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", samples, photometric="rgb", bigtiff=big, extratags=[(274, 3, 1, 6, True)])
+    expected = np.rot90(samples.transpose(2, 0, 1), -1, axes=(1, 2)) / np.float32(255)
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif").pixels, expected, atol=1e-7)
+
+
+def test_a_tiff_with_a_missing_tile_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.ones((64, 64), np.uint8), tile=(32, 32))
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags["TileByteCounts"].overwrite((1024, 1024, 0, 1024))
+    with pytest.raises(FileProblem, match="parts of the picture are missing"):
+        read_image(path)
 
 
 def test_the_first_of_several_pictures_with_a_note(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from ..operators import PhaseRetrieval
 from ..operators.base import LinearOperator, Operator
 from .autograd import Autograd
 from .onchip import OnChip
@@ -14,6 +15,7 @@ from .polynomial import Polynomial
 from .reference import Observed, Reference
 from .settings import LocalMAP
 from .spectral import Spectral
+from .stepped import Stepped
 
 
 class Strategy(Protocol):
@@ -41,6 +43,8 @@ def choose(operator: Operator, shape: Sequence[int]) -> str:
         return Polynomial.name
     if OnChip.serves(operator):
         return OnChip.name
+    if Stepped.serves(operator):
+        return Stepped.name
     return Autograd.name
 
 
@@ -56,6 +60,8 @@ def build(operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape
         return Autograd(operator, settings, sigmas)
     if name == OnChip.name:
         return OnChip(operator, settings, sigmas)
+    if name == Stepped.name and isinstance(operator, PhaseRetrieval):
+        return Stepped(operator, settings, sigmas)
     if not isinstance(operator, LinearOperator):
         raise ValueError(
             f"strategy {name!r} does not serve {type(operator).__name__}: use auto, which picks {choose(operator, shape)!r}"

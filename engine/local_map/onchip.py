@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ... import _native
-from ..operators import HDR, Quantize
+from ..operators import HDR, JPEG, Quantize
 from ..operators.base import Operator
 from .reference import Observed
 from .settings import EXACT, LocalMAP
@@ -33,6 +33,14 @@ def _quantize(operator: Quantize) -> Kernel:
     )
 
 
+def _jpeg(operator: JPEG) -> Kernel:
+    tables = operator.tables.to(torch.float32)
+    luma, chroma = tables[0].contiguous(), tables[1:].contiguous()
+    return lambda xhat, y, r, k2, eta, steps, out: _native.jpeg_steps(
+        xhat, y, luma, chroma, operator.subsampling, r, k2, eta, steps, chroma=operator.chroma, out=out
+    )
+
+
 def kernel_for(operator: Operator) -> Kernel | None:
     """The fused steps of an operator on its device, or None where there are none."""
     if operator.device.type != "cpu":
@@ -41,6 +49,8 @@ def kernel_for(operator: Operator) -> Kernel | None:
         return _hdr(operator)
     if isinstance(operator, Quantize):
         return _quantize(operator)
+    if isinstance(operator, JPEG):
+        return _jpeg(operator)
     return None
 
 

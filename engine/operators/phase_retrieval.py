@@ -42,11 +42,11 @@ class PhaseRetrieval(Operator):
         z belongs to a real picture, so the real part keeps what is even in u, and half of the spectrum is enough.
         """
         z = self._half_spectrum(x)
-        return self._back(torch.sgn(z) * _even_half(u), x)
+        return self._back(torch.sgn(z) * even_half(u), x)
 
     def data_gradient(self, x: Tensor, y: Tensor) -> Tensor:
         z = self._half_spectrum(x)
-        return self._back(z - torch.sgn(z) * _even_half(y), x)
+        return self._back(z - torch.sgn(z) * even_half(y), x)
 
     def start(self, y: Tensor) -> Tensor:
         """The picture of this modulus whose phase is zero: a symmetric blob, since what tells pictures apart is lost.
@@ -54,7 +54,7 @@ class PhaseRetrieval(Operator):
         Mapped from [0, 1] to [-1, 1] and clipped.
         """
         height, width = self.picture_shape(y)[-2:]
-        blob = centred(irfft2(_even_half(y), (y.shape[-2], y.shape[-1]), ortho=True))
+        blob = centred(irfft2(even_half(y), (y.shape[-2], y.shape[-1]), ortho=True))
         top, left = (y.shape[-2] - height) // 2, (y.shape[-1] - width) // 2
         return (2 * blob[..., top : top + height, left : left + width] - 1).clamp(-1, 1)
 
@@ -82,7 +82,7 @@ class PhaseRetrieval(Operator):
         return 0.5 * full[..., :height, :width]
 
 
-def _even_half(u: Tensor) -> Tensor:
+def even_half(u: Tensor) -> Tensor:
     """(u(k) + u(-k))/2 on the half spectrum of a real FFT, for u with its zero frequency in the middle."""
     u = uncentred(u)
     half = u.shape[-1] // 2 + 1

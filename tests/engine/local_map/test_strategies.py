@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lmaps.engine.local_map import LocalMAP, build, choose
-from lmaps.engine.operators import HDR, Quantize
+from lmaps.engine.operators import HDR, JPEG, Quantize
 from lmaps.engine.operators.base import Operator
 
 from .dense import Dense, wide
@@ -167,15 +167,20 @@ def test_onchip_hdr_equals_reference(operator: HDR, steps: int) -> None:
         assert relative(out.double(), truth.solve(xhat, (y,), index)) <= 1e-5
 
 
-def test_onchip_quantisation_equals_reference() -> None:
-    """The quantiser jumps, so a rounding difference may put a pixel on the other side of a step: a few in ten thousand."""
-    operator = Quantize(2)
-    xhat = torch.rand(2, 3, 40, 50) * 2 - 1
-    y = operator.degrade(torch.rand(2, 3, 40, 50) * 2 - 1, noise=0.05)
+@pytest.mark.parametrize(
+    "operator",
+    [Quantize(2), JPEG(5), JPEG(30, "4:4:4"), JPEG(10, "4:2:2", chroma="average")],
+    ids=["quantize", "jpeg", "jpeg-444", "jpeg-422-average"],
+)
+def test_onchip_quantisation_equals_reference(operator: Operator) -> None:
+    """A quantiser jumps, so a rounding difference may put a value on the other side of a step: a few in a thousand."""
+    smooth = torch.nn.functional.interpolate(torch.rand(4, 3, 6, 7), size=(40, 54), mode="bicubic")
+    xhat, truth = (smooth * 2 - 1).split(2)
+    y = operator.degrade(truth, noise=0.05)
     s = {"k1": 0.5, "k2": 5.0, "eta": 0.2, "inner_steps": 20}
     onchip = build(operator, LocalMAP(**s), SIGMAS, xhat.shape)  # type: ignore[arg-type]
     truth = build(operator, LocalMAP(**s, strategy="reference"), SIGMAS, xhat.shape)  # type: ignore[arg-type]
     assert onchip.name == "onchip"
     for index in range(len(SIGMAS)):
         off = (onchip.solve(xhat, onchip.observe(y), index) - truth.solve(xhat, (y,), index)).abs() > 1e-5
-        assert off.float().mean() < 1e-3
+        assert off.float().mean() < 5e-3

@@ -1,0 +1,55 @@
+"""K gradient steps one by one, each fused: phase retrieval, whose steps need a Fourier transform between them.
+
+With z = F pad((x + 1)/2), the data gradient is 1/2 crop F^-1 (z - y z/|z|). A step is a forward transform, one compiled pass over
+the spectrum, and an inverse transform; what belongs to the measurement is brought into the spectrum's layout once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ... import _native
+from ..operators import PhaseRetrieval
+from ..operators.base import Operator
+from ..operators.phase_retrieval import even_half
+from .reference import Observed
+from .settings import EXACT, LocalMAP
+
+
+class Stepped:
+    """x <- x - eta [(1 - r)(x - xhat) + r k2 J^T(H(x) - y)] for H(x) = |F pad((x + 1)/2)|, float32 on the CPU."""
+
+    name = "stepped"
+
+    def __init__(self, operator: PhaseRetrieval, settings: LocalMAP, sigmas: Sequence[float]) -> None:
+        if settings.inner_steps == EXACT:
+            raise ValueError('inner_steps="exact" needs a linear operator; give a number of steps for this one')
+        self.operator, self.settings, self.sigmas = operator, settings, sigmas
+
+    @staticmethod
+    def serves(operator: Operator) -> bool:
+        return isinstance(operator, PhaseRetrieval) and operator.device.type == "cpu"
+
+    def observe(self, y: Tensor) -> Observed:
+        # A real picture's spectrum is even in modulus, so only the even part of y has a gradient.
+        return (even_half(y).contiguous(),)
+
+    def solve(self, xhat: Tensor, observed: Observed, index: int) -> Tensor:
+        (half,) = observed
+        height, width = xhat.shape[-2:]
+        size = self.operator.measurement_size(height, width)
+        sigma, eta = self.sigmas[index], self.settings.eta
+        pull, weight = 1 - self.settings.r(sigma), self.settings.weight(sigma)
+        x = xhat.clone(memory_format=torch.contiguous_format)
+        for _ in range(int(self.settings.inner_steps)):
+            z = torch.fft.rfft2(0.5 * x + 0.5, s=size, norm="ortho")
+            _native.phase_middle(z, half)
+            g = torch.fft.irfft2(z, s=size, norm="ortho")[..., :height, :width]
+            x.lerp_(xhat, eta * pull).sub_(g, alpha=0.5 * eta * weight)
+        return x
+
+    def describe(self) -> dict[str, object]:
+        return {"strategy": self.name, "inner_steps": self.settings.inner_steps, "kernel": f"cpu {_native.isa()}"}

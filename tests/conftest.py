@@ -1,4 +1,4 @@
-"""Shared by every test: fixed seeds, and two threads so that timings and rounding do not depend on the machine's size."""
+"""Shared by every test: fixed seeds, and one torch thread (the tests' tensors are small: more threads only wait for each other)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
+
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

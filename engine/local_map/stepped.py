@@ -1,7 +1,7 @@
 """K gradient steps one by one, each fused: phase retrieval, whose steps need a Fourier transform between them.
 
-With z = F pad((x + 1)/2), the data gradient is 1/2 crop F^-1 (z - y z/|z|). A step is a forward transform, one compiled pass over
-the spectrum, and an inverse transform; what belongs to the measurement is brought into the spectrum's layout once.
+With z = F pad((x + 1)/2), the data gradient is 1/2 crop F^-1 (z - y z/|z|). A step is a forward transform, one compiled pass
+over the spectrum, and an inverse transform; what belongs to the measurement is brought into the spectrum's layout once.
 """
 
 from __future__ import annotations

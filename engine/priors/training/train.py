@@ -120,7 +120,7 @@ def validate(run: Run, crops: Tensor) -> dict[str, float]:
 def train(run: Run, bank: PhotoBank, crops: Tensor, folder: Path, seconds: float, report_every: int) -> None:
     """Train until the recipe's images are seen or the time is up; validate and log every `report_every` crops.
 
-    A checkpoint is saved every few minutes. An interrupt (Ctrl-C, or the terminate signal) ends it the same way: with a checkpoint.
+    A checkpoint is saved every few minutes, and at the end, also when an interrupt or the terminate signal ends the run.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

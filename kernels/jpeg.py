@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from .schedule import inner_constants
 TO_YCBCR = ((0.299, 0.587, 0.114), (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813))
 SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2), "4:4:0": (2, 1), "4:1:1": (1, 4)}
 PIXELS = 512
+WARPS = 4
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,7 @@ def steps(
     *,
     out: Tensor | None = None,
     pixels: int = PIXELS,
+    warps: int = WARPS,
 ) -> Tensor:
     """K steps. xhat, y: float32 [B, 3, H, W] in [-1, 1] units; H, W whole macroblocks. `out` may be xhat.
 
@@ -267,21 +270,25 @@ def steps(
         ACROSS=across,
         AVERAGE=setting.average,
         M=m,
+        num_warps=warps,
     )
     return out
 
 
-def dct_matrix() -> Tensor:
-    """Orthonormal DCT-II [8 coefficients, 8 samples], float64."""
+@cache
+def _twin_constants(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """(to YCbCr, back, orthonormal DCT-II [8 coefficients, 8 samples])."""
+    matrix = torch.tensor(TO_YCBCR, dtype=torch.float64)
     n = torch.arange(8, dtype=torch.float64)
-    matrix = 0.5 * torch.cos(math.pi / 16 * (2 * n + 1) * n[:, None])
-    matrix[0] /= math.sqrt(2)
-    return matrix
+    dct = 0.5 * torch.cos(math.pi / 16 * (2 * n + 1) * n[:, None])
+    dct[0] /= math.sqrt(2)
+    there, back, cosines = (m.to(device, dtype) for m in (matrix, torch.linalg.inv(matrix), dct))
+    return there, back, cosines
 
 
 def measure_twin(x: Tensor, setting: Plan) -> Tensor:
     """H(x) in the dtype of x, step by step as the standard describes it."""
-    matrix = torch.tensor(TO_YCBCR, dtype=x.dtype, device=x.device)
+    matrix, back, _ = _twin_constants(x.dtype, x.device)
     tables = setting.tables.to(x.dtype).reshape(3, 1, 8, 1, 8)
     ycc = torch.einsum("ij,bjhw->bihw", matrix, (x + 1) * 127.5)
     ycc[:, 1:] += 128
@@ -292,13 +299,13 @@ def measure_twin(x: Tensor, setting: Plan) -> Tensor:
         chroma = torch.nn.functional.avg_pool2d(ycc[:, 1:], (down, across))
     chroma = _block_twin(chroma, tables[1:]) - 128
     planes.append(chroma.repeat_interleave(down, 2).repeat_interleave(across, 3))
-    rgb = torch.einsum("ij,bjhw->bihw", torch.linalg.inv(matrix), torch.cat(planes, dim=1))
+    rgb: Tensor = torch.einsum("ij,bjhw->bihw", back, torch.cat(planes, dim=1))
     return rgb / 127.5 - 1
 
 
 def _block_twin(planes: Tensor, tables: Tensor) -> Tensor:
     b, c, h, w = planes.shape
-    dct = dct_matrix().to(planes)
+    *_, dct = _twin_constants(planes.dtype, planes.device)
     blocks = (planes - 128).reshape(b, c, h // 8, 8, w // 8, 8)
     coefficients = torch.einsum("ki,bcyixj,lj->bcykxl", dct, blocks, dct)
     coefficients = torch.round(coefficients / tables) * tables

@@ -23,6 +23,15 @@ _SOLVERS = {
     "diffpir": ("diffpir", "DiffPIR"),
     "red-diff": ("red_diff", "REDdiff"),
     "dcdp": ("dcdp", "DCDP"),
+    "pnp-dm": ("pnp_dm", "PnPDM"),
+    "tmpd": ("tmpd", "TMPD"),
+    "lgd": ("lgd", "LGD"),
+    "fps": ("fps", "FPS"),
+    "mcg-diff": ("mcg_diff", "MCGdiff"),
+    "dmplug": ("dmplug", "DMPlug"),
+    "resample": ("resample", "ReSample"),
+    "vml-map": ("vml_map", "VMLMAP"),
+    "fast-dips": ("fast_dips", "FastDIPS"),
 }
 
 __all__ = ["Denoise", "Solver", "Step", "available", "build", "get"]

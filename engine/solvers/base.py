@@ -14,6 +14,8 @@ from ..noise import standard_normal
 from ..transition import transition
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
+# Draws of noise that one step can tell apart.
+DRAWS = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Step:
 
     def normal(self, like: Tensor, draw: int = 0) -> Tensor:
         """Noise of the solver's own, N(0, I) shaped like `like`; `draw` tells several of one step apart."""
-        step = self.index * 2**16 + draw
+        step = self.index * DRAWS + draw
         return standard_normal(like.shape[1:], self.seeds, step=step, stream="solver", device=like.device).to(
             like.dtype
         )

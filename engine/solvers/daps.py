@@ -20,7 +20,7 @@ from torch import Tensor
 from ..local_map.settings import geometric
 from ..operators import checks
 from ..operators.base import LinearOperator, Operator, Spectrum
-from .base import Shape, Solver, Step
+from .base import DRAWS, Shape, Solver, Step
 from .flow import flow
 
 CHAINS = ("auto", "loop", "collapsed")
@@ -63,7 +63,7 @@ class DAPS(Solver):
         self.operator = operator
         self.lr = checks.real(lr, "lr", 0, open_low=True)
         self.tau = checks.real(tau, "tau", 0, open_low=True)
-        self.langevin_steps = checks.whole(langevin_steps, "langevin_steps", 0)
+        self.langevin_steps = checks.whole(langevin_steps, "langevin_steps", 0, DRAWS - 1)
         self.ode_steps = checks.whole(ode_steps, "ode_steps", 1)
         self.ode_end = checks.real(ode_end, "ode_end", 0)
         self.decay = checks.real(decay, "decay", 0, 1)

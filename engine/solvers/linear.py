@@ -67,11 +67,26 @@ class Normal:
         seen = lam > (CUTOFF if shift == 0 else UNSEEN) * lam.amax()
         return self.apply(g, seen / torch.where(seen, lam + shift, 1.0))
 
+    def draw(self, target: Tensor, mean: Tensor, noise: float, spread: float, fresh: Tensor) -> Tensor:
+        """N(A^-1 (target / noise^2 + mean / spread^2), A^-1), A = H^T H / noise^2 + I / spread^2: the posterior of
+        x ~ N(mean, spread^2 I) given H^T y = target. fresh ~ N(0, I) is what makes it random. Needs a basis.
+        """
+        assert self.basis is not None
+        lam, shift = self.basis.eigenvalues, (noise / spread) ** 2
+        seen = lam > UNSEEN * lam.amax()
+        terms = ((target, seen / (lam + shift)), (mean, shift / (lam + shift)), (fresh, noise / (lam + shift).sqrt()))
+        c = sum(_like(gain, x) * self.basis.to_basis(x) for x, gain in terms)
+        assert isinstance(c, Tensor)
+        return self.basis.from_basis(c)
+
     def apply(self, x: Tensor, gain: Tensor) -> Tensor:
         """V diag(gain) V^-1 x, for a gain of float64 shaped like the eigenvalues. Needs a basis."""
         assert self.basis is not None
-        c = self.basis.to_basis(x)
-        return self.basis.from_basis(gain.to(device=x.device, dtype=x.dtype) * c)
+        return self.basis.from_basis(_like(gain, x) * self.basis.to_basis(x))
+
+
+def _like(gain: Tensor, x: Tensor) -> Tensor:
+    return gain.to(device=x.device, dtype=x.dtype)
 
 
 def curvature(operator: Operator, shape: Shape) -> float:

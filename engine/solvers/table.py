@@ -14,8 +14,17 @@ REFERENCE_NOISE = 0.05
 
 def defaults(solver: str, task: str | None, noise: float | None) -> dict[str, Any]:
     """Options of `solver` for a task and for noise of deviation `noise` (0.05 if None) on its measurement."""
-    row = _table().get(solver, {}).get(task, {}) if task is not None else {}
+    row = {key: value for key, value in _row(solver, task).items() if key != "steps"}
     return get(solver).defaults(row, REFERENCE_NOISE if noise is None else noise)
+
+
+def steps(solver: str, task: str | None) -> int | None:
+    """N of `solver` for a task, where its authors set one."""
+    return _row(solver, task).get("steps")
+
+
+def _row(solver: str, task: str | None) -> dict[str, Any]:
+    return {} if task is None else _table().get(solver, {}).get(task, {})
 
 
 @cache

@@ -24,11 +24,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lmaps": {"k1": 0.2, "k2": 1.0, "eta": 0.5, "inner_steps": 10},
     "daps": {"lr": 1e-3, "tau": 0.1, "langevin_steps": 5},
     "sitcom": {"inner_steps": 4},
+    "pnp-dm": {"sde_steps": 10, "langevin_steps": 5},
+    "fps": {"particles": 3},
+    "mcg-diff": {"particles": 3},
+    "dmplug": {"inner_steps": 4},
+    "resample": {"inner_steps": 30, "every": 2},
+    "vml-map": {"inner_steps": 3},
     "dcdp": {"inner_steps": 5, "ddim_steps": 3},
 }
 # Their papers define them for linear H alone; those in BASIS also need its singular values.
-LINEAR = {"ddrm", "ddnm"}
-BASIS = {"ddrm", "ddnm"}
+LINEAR = {"ddrm", "ddnm", "tmpd", "fps", "mcg-diff"}
+BASIS = {"ddrm", "ddnm", "fps", "mcg-diff"}
 SIZE = (32, 32)
 
 
@@ -47,6 +53,15 @@ def shrink(x: Tensor, sigma: Tensor) -> Tensor:
     """The denoiser of N(0, 0.25 I), made non-linear so that nothing works by the Gaussian's luck; in [-1, 1]."""
     v = sigma.reshape(-1, 1, 1, 1) ** 2
     return torch.tanh(x * 0.25 / (0.25 + v))
+
+
+def test_every_method_of_the_comparison_is_there() -> None:
+    expected = (
+        "lmaps daps sitcom dps ddrm ddnm pigdm diffpir red-diff dcdp pnp-dm tmpd lgd fps mcg-diff dmplug resample vml-map "
+        "fast-dips"
+    )
+    assert solvers.available() == expected.split()
+    assert all(solvers.get(name).name == name for name in solvers.available())
 
 
 @pytest.mark.parametrize("name", solvers.available())
@@ -90,6 +105,8 @@ def test_every_task_a_method_is_defined_for_runs(name: str, task: str) -> None:
 def _refusal(name: str, operator: Operator) -> str | None:
     if name == "pigdm" and isinstance(operator, operators.PhaseRetrieval):
         return "PhaseRetrieval is not linear"
+    if name == "fast-dips" and not operator.differentiable:
+        return f"{type(operator).__name__} is not differentiable"
     if not isinstance(operator, LinearOperator):
         return f"{type(operator).__name__} is not" if name in LINEAR else None
     if name in BASIS and operator.spectrum((1, 3, *SIZE)) is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import options as o
-from .errors import FAILED, Stop, for_people
+from .errors import FAILED, Stop, for_people, say
 
 if TYPE_CHECKING:
     from ..demo import Row
@@ -62,6 +62,8 @@ def _with_progress(count: int, start: Any) -> list[Row]:
         for row in start(lambda name, done, of: bar.update(current, description=name, completed=done, total=of)):
             bar.advance(whole)
             rows.append(row)
+            if not console.is_terminal:  # in a log, a line a task stands in for the bar
+                say(f"{row.task}: {row.psnr:.2f} dB, {row.seconds:.2f} s a photograph")
     return rows
 
 

@@ -47,13 +47,15 @@ class Bench:
     eta_k2: float
     seed: int = 0
 
+    def with_step(self, row: Preset) -> Preset:
+        """The row with the step that belongs to its k2: eta k2 is kept, as far as eta <= 1."""
+        return replace(row, eta=min(self.eta_k2 / row.k2, 1.0))
+
     def score(self, row: Preset) -> float:
         sigmas = [float(s) for s in schedules.edm(row.steps, row.sigma_max, row.sigma_min)]
         seeds = tuple(range(self.seed, self.seed + len(self.truth)))
         shape = tuple(self.truth.shape)
-        solver = solvers.build(
-            "lmaps", self.operator, sigmas, shape, **replace(row, eta=self.eta_k2 / row.k2).options()
-        )
+        solver = solvers.build("lmaps", self.operator, sigmas, shape, **self.with_step(row).options())
         x, status, _ = run(self.denoiser, solver, self.y, sigmas, shape, seeds)
         if status != "ok":
             return float("-inf")
@@ -131,7 +133,7 @@ def main() -> None:
         for found, psnr in coordinate_search(row, bench.score, arguments.rounds):
             best, best_psnr = found, psnr
             print(f"{task}: {psnr:.2f} dB {asdict(best)}", file=sys.stderr, flush=True)
-        best = replace(best, eta=bench.eta_k2 / best.k2)
+        best = bench.with_step(best)
         lines.append(
             f"[{prior.name}.{task}]  # {best_psnr:.2f} dB on {len(truth)} training photographs\n" + _toml(best)
         )

@@ -33,9 +33,10 @@ class Preset:
             raise ValueError(f"need sigma_max > sigma_min > 0, got {self.sigma_max} and {self.sigma_min}")
 
     def for_noise(self, noise: float) -> Preset:
-        """The row for another noise level: k2 grows as 1 / sigma_y^2, eta k2 (the stable step) stays."""
+        """The row for another noise level: k2 grows as 1 / sigma_y^2; eta k2 stays, as far as eta <= 1 keeps the prior's
+        part of the step stable too."""
         share = (REFERENCE_NOISE / max(noise, SMALLEST_NOISE)) ** 2
-        return replace(self, k2=self.k2 * share, eta=self.eta / share)
+        return replace(self, k2=self.k2 * share, eta=min(self.eta / share, 1.0))
 
     def options(self) -> dict[str, object]:
         """The row as options of solver "lmaps"."""
@@ -61,7 +62,7 @@ def load(preset: str, task: str) -> Preset | None:
 
 
 def derived(preset: str, largest_eigenvalue: float) -> Preset:
-    """Settings for an operator that no row covers: the deblurring row with eta k2 L = 1.
+    """Settings for an operator that no row covers: the deblurring row with the step of `stable_step`.
 
     largest_eigenvalue: L = lmax(J^T J). k2 is a weight per entry of the measurement and stays; the step follows L.
     """
@@ -69,7 +70,12 @@ def derived(preset: str, largest_eigenvalue: float) -> Preset:
     assert row is not None
     if not (math.isfinite(largest_eigenvalue) and largest_eigenvalue > 0):
         raise ValueError(f"lmax(J^T J) must be positive to derive a step size, got {largest_eigenvalue}")
-    return replace(row, eta=1 / (row.k2 * largest_eigenvalue))
+    return replace(row, eta=stable_step(row.k2, largest_eigenvalue))
+
+
+def stable_step(k2: float, largest_eigenvalue: float) -> float:
+    """eta = 1 / max(k2 L, 1), so that eta ((1 - r) + r k2 L) <= 1 at every noise level: no gradient step overshoots."""
+    return 1 / max(k2 * largest_eigenvalue, 1.0)
 
 
 def _known(preset: str) -> str:
@@ -90,4 +96,4 @@ def _tables() -> dict[str, dict[str, dict[str, Any]]]:
     return tables
 
 
-__all__ = ["Preset", "derived", "load", "names", "rows"]
+__all__ = ["Preset", "derived", "load", "names", "rows", "stable_step"]

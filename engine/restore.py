@@ -38,11 +38,15 @@ def restore(
     mask, kernel: for the inpainting and deblurring tasks: a path or an array (mask: 1 = known).
     options: those of `lmaps.compile`, without `size`, which follows from the picture.
 
-    With task "jpeg" and a JPEG file, the file's own quantisation tables and chroma sampling are used.
+    With task "jpeg" and a JPEG file, the file's own quantisation tables and chroma sampling are used, as the pixels lie in the
+    file, and no other noise is assumed.
     Returns a `Result`; raises ValueError or TypeError naming what is wrong. To restore many pictures, `compile` once instead.
     """
-    y = 2 * pictures(image) - 1
+    own_tables = task == "jpeg" and _is_jpeg_file(image)
+    y = 2 * pictures(image, stored=own_tables) - 1
     operator = task if isinstance(task, Operator) else operator_for(task, image, y, mask=mask, kernel=kernel)
+    if own_tables:
+        options.setdefault("noise", 0.0)
     name = task if isinstance(task, str) else None
     height, width = operator.picture_shape(y)[-2:]
     restorer = compile(operator, size=(height, width), task=name, **options)
@@ -54,7 +58,7 @@ def operator_for(task: str, image: Any, y: Tensor, *, mask: Any = None, kernel: 
     if task in _NOT_PICTURES:
         raise ValueError(f"the measurement of {task} is not a picture: restore the .npz that `lmaps degrade` wrote")
     size = (y.shape[-2], y.shape[-1])
-    if task == "jpeg" and isinstance(image, str | Path) and Path(image).suffix.lower() in JPEG_SUFFIXES:
+    if task == "jpeg" and _is_jpeg_file(image):
         return JPEG.from_file(image)
     given: dict[str, Any] = {}
     if mask is not None:
@@ -64,12 +68,19 @@ def operator_for(task: str, image: Any, y: Tensor, *, mask: Any = None, kernel: 
     return tasks.build(task, **given)
 
 
-def pictures(image: Any) -> Tensor:
-    """Anything that holds pictures as [B, 3, H, W] float32 in [0, 1]. See `restore` for what is taken."""
+def _is_jpeg_file(image: Any) -> bool:
+    return isinstance(image, str | Path) and Path(image).suffix.lower() in JPEG_SUFFIXES
+
+
+def pictures(image: Any, *, stored: bool = False) -> Tensor:
+    """Anything that holds pictures as [B, 3, H, W] float32 in [0, 1]. See `restore` for what is taken.
+
+    stored: leave a file's pixels as they lie in it, without turning them upright.
+    """
     if isinstance(image, Tensor):
         return _from_tensor(image)
     if isinstance(image, str | Path):
-        return torch.from_numpy(np.ascontiguousarray(read_image(image).rgb()))[None]
+        return torch.from_numpy(np.ascontiguousarray(read_image(image, stored=stored).rgb()))[None]
     array = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
     return _from_array(array)
 

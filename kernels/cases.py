@@ -24,7 +24,8 @@ class Case:
 
     tile: what it runs with; tiles: what tuning tries beside the kernel's own choice.
     bytes: what must cross device memory at least (inputs read once, outputs written once, every launch);
-    flops: additions and multiplications of the mathematics. smooth is False where a rounding error may tip a value over a step of H.
+    flops: additions and multiplications of the mathematics. smooth is False where a rounding error may
+    tip a value over a step of H.
     """
 
     name: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,10 +17,10 @@ def masks(s: Setting) -> list[Case]:
     x, y, k = s.pictures(), s.pictures(), s.inner(100)
     m = (s.uniform(1, 1, s.side, s.side) < 0.3).float()
 
-    def literal(out: Tensor, **tile: int) -> Tensor:
+    def literal(out: Tensor, **tile: Any) -> Tensor:
         return mask.steps(x, y, m, s.table, s.step, k, out=out, **tile)
 
-    def closed(out: Tensor, **tile: int) -> Tensor:
+    def closed(out: Tensor, **tile: Any) -> Tensor:
         return mask.closed_form(x, y, m, s.table, s.step, k, out=out, **tile)
 
     def twin() -> Tensor:
@@ -43,7 +45,7 @@ def spectra(s: Setting) -> list[Case]:
 def _spectrum(s: Setting, lam: Tensor, c: Tensor, b: Tensor) -> Case:
     wide = torch.complex128 if c.is_complex() else torch.float64
 
-    def kernel(out: Tensor, **tile: int) -> Tensor:
+    def kernel(out: Tensor, **tile: Any) -> Tensor:
         return spectral.apply(c, b, lam, s.table, s.step, 100, out=out, **tile)
 
     return Case(
@@ -66,7 +68,7 @@ def hdr(s: Setting) -> list[Case]:
 def _hdr(s: Setting, surrogate: bool) -> Case:
     x, y, k = s.pictures(), s.pictures(), s.inner(100)
 
-    def kernel(out: Tensor, **tile: int) -> Tensor:
+    def kernel(out: Tensor, **tile: Any) -> Tensor:
         return pointwise.hdr(x, y, s.table, s.step, k, surrogate=surrogate, out=out, **tile)
 
     return Case(
@@ -86,7 +88,7 @@ def _hdr(s: Setting, surrogate: bool) -> Case:
 def quantise(s: Setting) -> list[Case]:
     x, y, k = s.pictures(), s.pictures(), s.inner(100)
 
-    def kernel(out: Tensor, **tile: int) -> Tensor:
+    def kernel(out: Tensor, **tile: Any) -> Tensor:
         return pointwise.quantise(x, y, s.table, s.step, k, out=out, **tile)
 
     return [
@@ -115,7 +117,7 @@ def _jpeg(s: Setting, sampling: str, planes: float) -> Case:
     # For a pixel and step: four passes of 42 operations for 8 values, rounding; then colours and update.
     operations = planes * (4 * 42 / 8 + 4) + 42
 
-    def kernel(out: Tensor, **tile: int) -> Tensor:
+    def kernel(out: Tensor, **tile: Any) -> Tensor:
         return jpeg.steps(x, y, setting, s.table, s.step, k, out=out, **tile)
 
     return Case(
@@ -137,7 +139,7 @@ def transitions(s: Setting) -> list[Case]:
     seeds = torch.arange(s.batch, dtype=torch.int64, device=s.device)
     scaled = torch.empty_like(x)
 
-    def kernel(out: Tensor, **tile: int) -> Tensor:
+    def kernel(out: Tensor, **tile: Any) -> Tensor:
         return transition.apply(x, seeds, s.table, s.step, out=out, scaled=scaled, **tile)
 
     def plain() -> Tensor:
@@ -175,7 +177,7 @@ def _norm(s: Setting, numbers: Tensor, dtype: torch.dtype, tolerance: float) -> 
     b, c, side, _ = x.shape
     weight, bias, scale, shift = s.normal(c), s.normal(c), s.normal(b, c), s.normal(b, c)
 
-    def kernel(out: Tensor, **tile: int) -> Tensor:
+    def kernel(out: Tensor, **tile: Any) -> Tensor:
         return group_norm.apply(x, 32, weight, bias, scale=scale, shift=shift, out=out, **tile)
 
     def plain() -> Tensor:

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -69,7 +70,7 @@ def tuned(case: Case) -> tuple[str, float]:
     out = torch.empty_like(case.like)
     for tile in case.tiles:
         try:
-            times[str(tile)] = captured_time(lambda tile=tile: case.kernel(out, **tile)).median_us
+            times[str(tile)] = captured_time(partial(case.kernel, out, **tile)).median_us
         except triton.runtime.errors.OutOfResources:
             continue
     best = min(times, key=times.__getitem__)

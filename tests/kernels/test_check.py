@@ -1,0 +1,78 @@
+"""`python -m lmaps.kernels.check`: what it says and with which exit code, and that it judges before it times."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmaps.kernels import check, timing
+from lmaps.kernels.cases import Case
+
+pytest.importorskip("triton")
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "lmaps.kernels.check", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_without_a_gpu_it_says_so() -> None:
+    run = _run()
+    assert run.returncode == 2
+    assert "no GPU" in run.stderr
+
+
+def test_on_the_cpu_it_checks_and_writes_a_report(tmp_path: Path) -> None:
+    run = _run("--cpu", "--only", "mask", "-o", str(tmp_path))
+    assert run.returncode == 0, run.stdout + run.stderr
+    report = json.loads((tmp_path / "kernels.json").read_text())
+    assert [row["passed"] for row in report["kernels"]] == [True, True]
+    assert all(0 < row["error"] < 2e-6 for row in report["kernels"])
+
+
+@pytest.mark.slow
+def test_on_the_cpu_every_kernel_passes() -> None:
+    run = _run("--cpu")
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def _case() -> Case:
+    exact = torch.arange(100, dtype=torch.float64)
+    return Case(
+        "ramp", lambda out: out.copy_(exact), lambda: exact, lambda: exact, torch.zeros(100), 800, 100, {}, ({},)
+    )
+
+
+def test_a_wrong_kernel_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = []
+    monkeypatch.setattr(check, "captured_time", lambda call: timed.append(call) or timing.Time(2.0, 2.0, 2.0))
+    assert check.check_case(_case(), 1, True, False).kernel_us == 2.0
+    assert len(timed) == 2
+    for wrong in (lambda out: out.copy_(torch.arange(100) * (1 + 1e-5)), lambda out: out):
+        row = check.check_case(replace(_case(), kernel=wrong), 1, True, False)
+        assert not row.passed
+        assert row.kernel_us is None
+    assert len(timed) == 2
+
+
+def test_tipped_values_are_counted_apart() -> None:
+    exact = torch.zeros(1000, dtype=torch.float64) + 1
+    out = exact.float()
+    out[:5] += 0.5
+    error, flips = check.compare(out, exact, smooth=False)
+    assert error == 0
+    assert flips == pytest.approx(0.005)
+    assert check.compare(out, exact, smooth=True)[0] > 0.01
+
+
+def test_the_choice_needs_a_gpu() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(RuntimeError, match="choose one of kernel, torch"):
+        timing.fastest({"kernel": lambda: torch.ones(1), "torch": lambda: torch.ones(1)}, lambda: torch.ones(1))

@@ -89,7 +89,8 @@ def sample(
     operator: H. y: its measurement, [B, ...], float32, in the operator's own units.
     schedule: decreasing noise levels that end with 0: `schedules.edm(...)`, `schedules.ddim(...)` or your own.
     solver:   a name of `solvers.available()`; its options follow, for "lmaps": k1, k2, eta, inner_steps=100 (or "exact"),
-              strategy="auto", data_gradient="half", rho=1.0.
+              strategy="auto", data_gradient="half", rho=1.0. `solvers.get(name)` says the others', and the noise levels of
+              a method's own are `solvers.get(name).schedule(steps)`.
     seed:     image b draws its noise from seed + b, so that a batch equals its images alone.
     callback: called with a `Progress` after each step; return False to cancel, and the latest estimate is returned.
 

@@ -184,7 +184,7 @@ def compile(
     if schedule is None:
         schedule = kind.schedule(steps or solver_table.steps(solver, task))
     if schedule is None:
-        schedule = schedules.edm(steps or row.steps, row.sigma_max, row.sigma_min)
+        schedule = schedules.edm(row.steps if steps is None else steps, row.sigma_max, row.sigma_min)
     sigmas = [float(s) for s in schedules.validated(schedule)]
     options = row.options() if solver == "lmaps" else solver_table.defaults(solver, task, noise)
     method = solvers.build(solver, operator, sigmas, shape, **{**options, **solver_options})

@@ -170,3 +170,30 @@ def test_compile_runs_methods_that_call_the_network_again(tiny_prior_folder: Pat
     assert result.stats["gradient"] is False
     stats = result.stats
     assert stats["denoise_s"] + stats["local_map_s"] + stats["transition_s"] <= stats["total_s"]
+
+
+@pytest.mark.parametrize(
+    ("solver", "task", "steps"),
+    [("dcdp", "inpaint-random", 20), ("dcdp", "deblur-gaussian", 10), ("fast-dips", "hdr", 149), ("ddrm", "sr4", 20)],
+)
+def test_compile_takes_the_methods_own_noise_levels(
+    tiny_prior_folder: Path, solver: str, task: str, steps: int
+) -> None:
+    prior = lmaps.load_prior(str(tiny_prior_folder))
+    restorer = lmaps.compile(task, prior, size=(16, 16), solver=solver, backend="torch", precision="float32")
+    assert restorer.steps == steps
+    fewer = lmaps.compile(task, prior, size=(16, 16), solver=solver, backend="torch", precision="float32", steps=5)
+    assert fewer.steps == 5
+    schedule = solvers.get(solver).schedule(5)
+    assert schedule is not None
+    assert fewer.sigmas == pytest.approx(schedule.tolist())
+
+
+def test_compile_passes_the_noise_to_methods_that_ask_for_it(tiny_prior_folder: Path) -> None:
+    prior = lmaps.load_prior(str(tiny_prior_folder))
+    given = {"size": (16, 16), "backend": "torch", "precision": "float32", "steps": 3, "noise": 0.2}
+    assert lmaps.compile("sr4", prior, solver="ddrm", **given).solver.noise == 0.2  # type: ignore[attr-defined, arg-type]
+    daps = lmaps.compile("sr4", prior, solver="daps", **given).solver  # type: ignore[arg-type]
+    assert (daps.tau, daps.lr) == pytest.approx((0.04, 1e-4))  # type: ignore[attr-defined]
+    quiet = table.defaults("daps", "sr4", 0.025)
+    assert (quiet["tau"], quiet["lr"]) == pytest.approx((0.005, 0.25e-4))

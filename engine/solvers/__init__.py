@@ -1,4 +1,28 @@
-"""The methods of Figure 2, by name. A method's module is imported when it is first asked for."""
+"""The methods of Figure 2, by name. A method's module is imported when it is first asked for.
+
+    name       what it does with xhat = E[x0 | x]                                  H            network's gradient
+    lmaps      local MAP of p(x0 | x, y)                                           any
+    daps       Langevin sample of p(x0 | x, y), from an ODE's end                  any
+    sitcom     optimises the network's input until its answer fits y               any          yes
+    dps        pushes it down the gradient of ||y - H(xhat)||                      any          yes
+    ddrm       mixes it with y, singular value by singular value                   basis
+    ddnm       takes the range of H from y, the null space from the network        basis (linear if noise = 0)
+    pigdm      moves it along the pseudo-inverse of its misfit                     with an H^+  yes
+    diffpir    proximal step, part of the predicted noise kept                     any
+    red-diff   one Adam step of a single picture towards xhat and y                any
+    dcdp       fits y by momentum descent, purifies by noising and denoising       any
+    pnp-dm     Gibbs: a draw of the likelihood, a draw of the prior                any
+    tmpd       E[x0 | x, y] with the covariance of the network's Jacobian          linear       yes
+    lgd        dps over several noisy copies                                       any          yes
+    fps        particle filter on a noised sequence of measurements                basis
+    mcg-diff   particle filter that ties measured coefficients to y                basis
+    dmplug     optimises the seed of a three-step sampler                          any          yes
+    resample   DDIM with full optimisations of xhat now and then                   any
+    vml-map    moves the state until p(x0 | x) is near p(x0 | y)                   any          yes
+    fast-dips  nearest point whose measurement lies in a ball around y, by ADMM    differentiable
+
+"basis" asks for `LinearOperator.spectrum`: masks, separable and circular operators have one.
+"""
 
 from __future__ import annotations
 

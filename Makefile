@@ -9,6 +9,7 @@ DEMO   ?= demo-output
 # torch is pinned to the byte: a loose pin takes the newest build, which on a machine without a GPU brings gigabytes of CUDA.
 TORCH  := torch==2.13.0
 
+# deepinv, an independent oracle of the tests, is installed without its torchvision, which would replace this torch.
 NATIVE := CMakeLists.txt $(shell find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.inl' -o -name 'CMakeLists.txt')
 
 .PHONY: install demo test test-slow lint format bench clean
@@ -20,6 +21,7 @@ $(VENV)/installed: pyproject.toml constraints.txt $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps deepinv
 	touch $@
 
 demo: install

@@ -1,4 +1,4 @@
-"""Shared by every test: fixed seeds, and one torch thread (the tests' tensors are small: more threads only wait for each other)."""
+"""Shared by every test: fixed seeds, and one torch thread, since more would only wait for each other on small tensors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 
 torch.set_num_threads(1)
 

@@ -6,6 +6,7 @@ The kernels are compiled C++ on the CPU. They take each pixel or macroblock thro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -16,12 +17,13 @@ from ..operators.base import Operator
 from .reference import Observed
 from .settings import EXACT, LocalMAP
 
+Sampling = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1"]
 # (xhat, y, r, k2, eta, K, out) -> None
 Kernel = Callable[[Tensor, Tensor, float, float, float, int, Tensor], object]
 
 
 def _hdr(operator: HDR) -> Kernel:
-    gradient = "exact" if operator.differentiable else "surrogate"
+    gradient: Literal["exact", "surrogate"] = "exact" if operator.differentiable else "surrogate"
     return lambda xhat, y, r, k2, eta, steps, out: _native.hdr_steps(
         xhat, y, operator.scale, r, k2, eta, steps, gradient=gradient, out=out
     )
@@ -36,8 +38,9 @@ def _quantize(operator: Quantize) -> Kernel:
 def _jpeg(operator: JPEG) -> Kernel:
     tables = operator.tables.to(torch.float32)
     luma, chroma = tables[0].contiguous(), tables[1:].contiguous()
+    sampling, kept = cast(Sampling, operator.subsampling), cast(Literal["decimate", "average"], operator.chroma)
     return lambda xhat, y, r, k2, eta, steps, out: _native.jpeg_steps(
-        xhat, y, luma, chroma, operator.subsampling, r, k2, eta, steps, chroma=operator.chroma, out=out
+        xhat, y, luma, chroma, sampling, r, k2, eta, steps, chroma=kept, out=out
     )
 
 

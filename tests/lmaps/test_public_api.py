@@ -52,8 +52,20 @@ def test_fixed_signatures() -> None:
 
 def test_operators_have_their_names() -> None:
     for name in (
-        "SuperResolution Inpainting GaussianBlur Blur MotionBlur PhaseRetrieval HDR JPEG Quantize Denoise from_deepinv Operator"
-    ).split():
+        "SuperResolution",
+        "Inpainting",
+        "GaussianBlur",
+        "Blur",
+        "MotionBlur",
+        "PhaseRetrieval",
+        "HDR",
+        "NonlinearBlur",
+        "JPEG",
+        "Quantize",
+        "Denoise",
+        "from_deepinv",
+        "Operator",
+    ):
         assert hasattr(lmaps.operators, name)
     assert "lmaps" in lmaps.solvers.available()
 

@@ -79,7 +79,7 @@ def _small_kernel(
     inside = (row < rows) & valid
     here = (image.to(tl.int64) * rows + row) * channels + channel
     x = tl.load(x_ptr + here, mask=inside, other=0.0).to(tl.float32)
-    count = (rows * WIDTH).to(tl.float32)
+    count = tl.cast(rows * WIDTH, tl.float32)
     mean = tl.sum(tl.sum(x, axis=1), axis=0) / count
     deviation = tl.where(inside, x - mean, 0.0)
     variance = tl.sum(tl.sum(deviation * deviation, axis=1), axis=0) / count
@@ -121,7 +121,7 @@ def _statistics_kernel(
         here = (image.to(tl.int64) * rows + row) * channels + channel
         x = tl.load(x_ptr + here, mask=inside, other=0.0).to(tl.float32)
         count = tl.maximum(tl.minimum(tl.minimum(rows, start + STRETCH) - start - tile, ROWS), 0) * WIDTH
-        new = count.to(tl.float32)
+        new = tl.cast(count, tl.float32)
         tile_mean = tl.sum(tl.sum(x, axis=2), axis=0) / tl.maximum(new, 1.0)
         deviation = tl.where(inside, x - tile_mean[None, :, None], 0.0)
         total = tl.maximum(seen + new, 1.0)
@@ -168,7 +168,7 @@ def _normalise_kernel(
     known = (part[:, None] < stretches) & (group[None, :] < groups)
     means = tl.load(source, mask=known, other=0.0)
     squares = tl.load(source + 1, mask=known, other=0.0)
-    total = (rows * WIDTH).to(tl.float32)
+    total = tl.cast(rows * WIDTH, tl.float32)
     mean = tl.sum(means * count, axis=0) / total
     delta = means - mean[None, :]
     variance = (tl.sum(squares, axis=0) + tl.sum(delta * delta * count, axis=0)) / total

@@ -193,7 +193,7 @@ def _jpeg_kernel(
     per_row = width // (8 * ACROSS)
     per_image = (height // (8 * DOWN)) * per_row
     image, place = macroblock // per_image, macroblock % per_image
-    size = height.to(tl.int64) * width
+    size = tl.cast(height, tl.int64) * width
     corner = image * 3 * size + (place // per_row) * (8 * DOWN) * width + (place % per_row) * (8 * ACROSS)
     row, column = tl.arange(0, 8 * DOWN)[None, :, None], tl.arange(0, 8 * ACROSS)[None, None, :]
     here = corner[:, None, None] + row * width + column

@@ -101,13 +101,13 @@ def _rows_kernel(
     n = N2 * n1 + n2
     known = (row < rows)[:, None, None]
     inside = known & (n2 < N2)
-    size = height.to(tl.int64) * WIDTH
+    size = tl.cast(height, tl.int64) * WIDTH
     here = (image * 2 * size + line * WIDTH)[:, None, None] + n
     maps_here = maps_ptr + (image * maps_batch + line * WIDTH)[:, None, None] + n
     k1, k2 = tl.arange(0, N1)[None, :, None], tl.arange(0, 16)[None, None, :]
     seen = known & (k2 < N2)
     there = work_ptr + (image * COILS * size + line * WIDTH)[:, None, None] + k1 + N1 * k2
-    plane = rows.to(tl.int64) * COILS * WIDTH
+    plane = tl.cast(rows, tl.int64) * COILS * WIDTH
     x_re = tl.load(x_ptr + here, mask=inside, other=0.0)
     x_im = tl.load(x_ptr + here + size, mask=inside, other=0.0)
     if BACK:
@@ -159,7 +159,7 @@ def _columns_kernel(
     column = ((program % blocks) * COLUMNS + tl.arange(0, COLUMNS))[:, None, None]
     n2, n1 = tl.arange(0, 16)[None, :, None], tl.arange(0, N1)[None, None, :]
     here = plane * HEIGHT * width + (N2 * n1 + n2) * width + column
-    part = planes.to(tl.int64) * HEIGHT * width
+    part = tl.cast(planes, tl.int64) * HEIGHT * width
     inside = (column < width) & (n2 < N2)
     re = tl.load(work_ptr + here, mask=inside, other=0.0)
     im = tl.load(work_ptr + here + part, mask=inside, other=0.0)

@@ -81,7 +81,7 @@ def _rows_kernel(
     k = k1 + N1 * k2
     there = work_ptr + row[:, None, None] * pitch + k
     known = (row < rows)[:, None, None] & (k2 < N2) & (k < half)
-    plane = rows.to(tl.int64) * pitch
+    plane = tl.cast(rows, tl.int64) * pitch
     x = tl.load(x_ptr + here, mask=inside, other=0.0)
     if BACK:
         keep, gain, eta = inner_constants(table_ptr, step_ptr)
@@ -121,7 +121,7 @@ def _columns_kernel(
     n2, n1 = tl.arange(0, 16)[None, :, None], tl.arange(0, N1)[None, None, :]
     n = N2 * n1 + n2
     here = work_ptr + (image * height + n) * pitch + column
-    plane = planes.to(tl.int64) * height * pitch
+    plane = tl.cast(planes, tl.int64) * height * pitch
     inside = (column < half) & (n2 < N2) & (n < height)
     re = tl.load(here, mask=inside, other=0.0)
     im = tl.load(here + plane, mask=inside, other=0.0)

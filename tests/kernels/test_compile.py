@@ -75,3 +75,48 @@ def test_no_padding_spills(padding: str, capability: int) -> None:
             blur.measure(x, blur.plan(torch.ones(side, side), padding))
             blur.adjoint(x, blur.plan(torch.ones(side, side), padding))
         assert all(compile_launch(launch, capability).stack == 0 for launch in launches)
+
+
+@pytest.mark.parametrize("capability", [80, pytest.param(90, marks=pytest.mark.slow)])
+def test_sizes_of_one_compile(capability: int) -> None:
+    """Triton turns an argument of 1 into a constant, which has no methods: kernels must not ask it for any."""
+    from lmaps.kernels import (
+        blur,
+        group_norm,
+        jpeg,
+        mask,
+        mri,
+        phase_retrieval,
+        pointwise,
+        schedule,
+        separable,
+        spectral,
+        stencil,
+        transition,
+    )
+
+    one, two = torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 2, 2)
+    rows, seeds = schedule.table(r=0.5, k2=1, eta=1), torch.zeros(1, dtype=torch.int64)
+    block = torch.zeros(1, 3, 8, 8)
+    maps = torch.ones(1, 1, 32, 32, dtype=torch.complex64)
+    with _triton.recording() as launches:
+        mask.steps(one, one, one, rows, 0, 1)
+        spectral.apply(one, one, one, rows, 0, 1)
+        pointwise.hdr(one, one, rows, 0, 1)
+        pointwise.quantise(one, one, rows, 0, 1)
+        transition.apply(one, seeds, rows, 0, x=one, stream=1, scaled=one.clone())
+        group_norm.apply(one, 1, torch.ones(1), torch.ones(1))
+        group_norm.apply(one, 1, torch.ones(1), torch.ones(1), small=0)
+        blur.steps(
+            two[..., :1].contiguous(), two[..., :1].contiguous(), blur.plan(torch.ones(1, 1), "zero"), rows, 0, 1
+        )
+        stencil.steps(two, two.clone(), stencil.plan(blur.plan(torch.ones(1, 1)), 2, 2), rows, 0, 1)
+        separable.steps(one, one.clone(), separable.plan(torch.ones(1, 1), torch.ones(1, 1)), rows, 0, 1)
+        phase_retrieval.steps(one, torch.ones(1, 1, 32, 17), phase_retrieval.plan(32, 32), rows, 0, 2)
+        mri.steps(
+            torch.zeros(1, 2, 32, 32), mri.measurement(maps), mri.plan(maps, torch.ones(1, 1, 32, 32)), rows, 0, 2
+        )
+        jpeg.steps(block, block, jpeg.plan(torch.ones(3, 8, 8), "4:4:4"), rows, 0, 1)
+    assert len(launches) > 13
+    for launch in launches:
+        compile_launch(launch, capability)

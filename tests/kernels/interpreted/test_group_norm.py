@@ -19,8 +19,8 @@ def test_group_norm(shape: tuple[int, ...], groups: int, small: int) -> None:
     for options in ({}, {"silu": False}, {"scale": scale, "shift": shift}):
         out = group_norm.apply(x, groups, weight, bias, out=poisoned(x), small=small, stretches=5, tile=512, **options)
         exact = group_norm.apply_twin(x.double(), groups, weight, bias, **options)
-        # One value in each group leaves nothing but the bias; elsewhere the offset of 5 costs a digit of the input.
-        assert error(out, exact) <= TOLERANCE * (3 if shape[2] > 1 else 1)
+        # The mean of 5 is rounded to float32, and the spread about it is thirty times smaller.
+        assert error(out, exact) <= 3 * TOLERANCE
 
 
 def test_library_gives_the_same() -> None:

@@ -31,6 +31,6 @@ def test_a_program_may_hold_more_macroblocks_than_there_are() -> None:
 
 
 def test_rounding_is_half_to_even() -> None:
-    """Adding and taking away 1.5 * 2^23, as the kernel does, rounds like the standard's twin for every half and quarter."""
+    """Adding and taking away 1.5 * 2^23, as the kernel does, rounds like torch.round."""
     values = torch.arange(-40000, 40000, dtype=torch.float32) / 4
     assert torch.equal((values + 12582912.0) - 12582912.0, torch.round(values))

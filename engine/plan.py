@@ -182,7 +182,7 @@ def compile(
     row = settings.choose(operator, task, preset=preset, prior=model.name, noise=noise, shape=shape)
     kind = solvers.get(solver)
     if schedule is None:
-        schedule = kind.schedule(steps or solver_table.steps(solver, task))
+        schedule = kind.schedule(solver_table.steps(solver, task) if steps is None else steps)
     if schedule is None:
         schedule = schedules.edm(row.steps if steps is None else steps, row.sigma_max, row.sigma_min)
     sigmas = [float(s) for s in schedules.validated(schedule)]

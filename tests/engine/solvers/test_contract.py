@@ -197,3 +197,10 @@ def test_compile_passes_the_noise_to_methods_that_ask_for_it(tiny_prior_folder: 
     assert (daps.tau, daps.lr) == pytest.approx((0.04, 1e-4))  # type: ignore[attr-defined]
     quiet = table.defaults("daps", "sr4", 0.025)
     assert (quiet["tau"], quiet["lr"]) == pytest.approx((0.005, 0.25e-4))
+
+
+@pytest.mark.parametrize("solver", ["lmaps", "daps", "ddrm", "sitcom", "pnp-dm", "fast-dips", "dcdp"])
+def test_no_steps_at_all_is_refused(tiny_prior_folder: Path, solver: str) -> None:
+    prior = lmaps.load_prior(str(tiny_prior_folder))
+    with pytest.raises(ValueError, match="steps must be a whole number.*0"):
+        lmaps.compile("sr4", prior, size=(16, 16), solver=solver, backend="torch", steps=0)

@@ -202,5 +202,5 @@ def test_compile_passes_the_noise_to_methods_that_ask_for_it(tiny_prior_folder: 
 @pytest.mark.parametrize("solver", ["lmaps", "daps", "ddrm", "sitcom", "pnp-dm", "fast-dips", "dcdp"])
 def test_no_steps_at_all_is_refused(tiny_prior_folder: Path, solver: str) -> None:
     prior = lmaps.load_prior(str(tiny_prior_folder))
-    with pytest.raises(ValueError, match="steps must be a whole number.*0"):
+    with pytest.raises(ValueError, match=r"steps must be a whole number.*0"):
         lmaps.compile("sr4", prior, size=(16, 16), solver=solver, backend="torch", steps=0)

@@ -92,7 +92,7 @@ def _phase(s: Setting, precision: str) -> Case:
         f"phase retrieval {frame}, {k} steps, {precision}",
         kernel,
         lambda: phase_retrieval.steps_twin(x.double(), y.double(), size, s.table, 1, k),
-        lambda: phase_retrieval.steps_torch(x, prepared, size, s.table, s.step, k),
+        lambda: phase_retrieval.steps_torch(x, prepared, setting, s.table, s.step, k),
         x,
         k * planes * (4 * 8 * side * half + 4 * frame * half + 12 * side * side),
         int(k * planes * 5 * frame * 8.6 * (side + 2 * half)),

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ._triton import available, interpreted, triton
 from .cases import Case, all_cases
-from .timing import captured_time
+from .timing import captured_time, eager_time
 
 BATCHES = (1, 32)
 SHARE_OF_FLIPS = 0.02
@@ -46,6 +46,7 @@ class Row:
     teraflops: float | None = None
     best_tile: str | None = None
     best_us: float | None = None
+    note: str = ""
 
 
 def compare(out: Tensor, reference: Tensor, smooth: bool) -> tuple[float, float]:
@@ -79,12 +80,19 @@ def tuned(case: Case) -> tuple[str, float]:
 
 def check_case(case: Case, batch: int, time_it: bool, tune: bool) -> Row:
     out = torch.full_like(case.like, float("nan"))
-    error, flips = compare(case.kernel(out, **case.tile), case.twin(), case.smooth)
+    try:
+        error, flips = compare(case.kernel(out, **case.tile), case.twin(), case.smooth)
+    except Exception as problem:  # one kernel that does not compile or fit must not hide what the others do
+        return Row(case.name, batch, float("nan"), 1.0, False, note=f"{type(problem).__name__}: {problem}")
     passed = error <= case.tolerance and flips <= SHARE_OF_FLIPS
     if not passed or not time_it:
         return Row(case.name, batch, error, flips, passed)
     kernel = captured_time(lambda: case.kernel(out, **case.tile))
-    plain = captured_time(case.plain)
+    try:
+        plain, note = captured_time(case.plain), ""
+    except RuntimeError:
+        torch.cuda.synchronize()
+        plain, note = eager_time(case.plain), "torch's time is not captured: it cannot be"
     best_tile, best_us = tuned(case) if tune else (None, None)
     return Row(
         case.name,
@@ -99,6 +107,7 @@ def check_case(case: Case, batch: int, time_it: bool, tune: bool) -> Row:
         teraflops=case.flops / kernel.median_us / 1e6,
         best_tile=best_tile,
         best_us=best_us,
+        note=note,
     )
 
 
@@ -132,6 +141,7 @@ def table(rows: list[Row], limits: dict[str, float]) -> str:
         for row in rows
         if row.best_us is not None
     ]
+    lines += [f"note: {row.name}, batch {row.batch}: {row.note}" for row in rows if row.note]
     if limits:
         lines.append(
             f"measured ceilings: copy {limits['copy_gb_s']:.0f} GB/s, "

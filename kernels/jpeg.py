@@ -2,12 +2,11 @@
 
     x <- x - eta * [(1 - r)(x - xhat) + r k2 (H(x) - y)],   x_0 = xhat,   H = decode(encode(x)),   J = I      (Eq. 17)
 
-    encode: 255 (x + 1)/2 -> Y - 128, Cb, Cr -> chroma decimated (or averaged) -> 8x8 DCT-II -> round to even of c /
-    table decode: times the table, inverse DCT, chroma repeated, RGB, back to [-1, 1]; no clipping, no rounding to 8
-    bits
+    encode: 255 (x + 1)/2 -> Y - 128, Cb, Cr -> chroma decimated or averaged -> 8x8 DCT-II -> round to even c / table
+    decode: times the table, inverse DCT, chroma repeated, RGB, back to [-1, 1]; no clipping, no rounding to 8 bits
 
-A program holds a few macroblocks of 8 down x 8 across pixels. A line of eight pixels lies in one thread's registers,
-where its DCT takes 26 multiplications; only the transposition between rows and columns passes through shared memory.
+A program, one warp, holds the 256 pixels of a few macroblocks of 8 down x 8 across pixels each. The DCT of a line of
+eight pixels takes 22 multiplications within a thread; lines and columns change places through shared memory.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from .schedule import inner_constants
 # JFIF's four digits, as in the reference implementations; decoding uses the exact inverse.
 TO_YCBCR = ((0.299, 0.587, 0.114), (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813))
 SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2), "4:4:0": (2, 1), "4:1:1": (1, 4)}
-PIXELS = 512
-WARPS = 4
+PIXELS = 256
+WARPS = 1
 
 
 @dataclass(frozen=True)

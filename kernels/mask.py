@@ -2,8 +2,10 @@
 
     x <- x - eta * [(1 - r)(x - xhat) + r k2 w (w x - y)],      x_0 = xhat                      (Eq. 13)
 
-for H(x) = w x. `steps` takes the K steps in registers, for schedules that change within a diffusion step or to check
-against; `closed_form` takes them at once:  x_K = xhat + q(m) r k2 w (y - w xhat),  m = (1 - r) + r k2 w^2.
+for H(x) = w x. `steps` takes the K steps one by one in registers; `closed_form` takes them at once:
+
+    x_K = xhat + q(m) r k2 w (y - w xhat),      m = (1 - r) + r k2 w^2
+
 Both keep the difference x - xhat, so that rounding is relative to the correction, not to the picture.
 """
 

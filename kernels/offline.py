@@ -34,7 +34,10 @@ _POINTERS = {
 
 @dataclass(frozen=True)
 class Resources:
-    """What one thread block asks for. stack: bytes a thread keeps outside registers; 0 means nothing was spilled."""
+    """What one thread block asks for.
+
+    stack: bytes a thread keeps outside registers; 0 means nothing was spilled. wide: loads and stores of 16 bytes.
+    """
 
     kernel: str
     capability: int
@@ -42,6 +45,7 @@ class Resources:
     stack: int
     shared: int
     warps: int
+    wide: int
 
 
 def compile_launch(launch: Launch, capability: int) -> Resources:
@@ -63,7 +67,8 @@ def compile_launch(launch: Launch, capability: int) -> Resources:
     compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
     registers, stack = _usage(compiled.asm["cubin"])
     metadata = compiled.metadata
-    return Resources(metadata.name, capability, registers, stack, metadata.shared, metadata.num_warps)
+    wide = len(re.findall(r"(?:ld|st)\.global[\w.:]*\.v4\.[bf]?32", compiled.asm["ptx"]))
+    return Resources(metadata.name, capability, registers, stack, metadata.shared, metadata.num_warps, wide)
 
 
 def _specialise(launch: Launch) -> tuple[dict[str, str], dict[str, Any], dict[tuple[int], list[list[Any]]]]:

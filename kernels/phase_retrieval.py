@@ -1,7 +1,7 @@
 """Gradient steps for phase retrieval as two passes over half a spectrum.
 
-    x <- x - eta * [(1 - r)(x - xhat) + r k2 J^T (|Z| - y)],      Z = F pad((x + 1)/2),      J^T u = 1/2 Re crop F^-1
-    (u Z/|Z|)
+    x <- x - eta * [(1 - r)(x - xhat) + r k2 J^T (|Z| - y)],      Z = F pad((x + 1)/2)
+    J^T u = 1/2 Re crop F^-1 (u Z/|Z|)
 
     rows:    inverse transform of the rows, update of x, forward transform of the rows
     columns: forward transform of the columns, residual Z - y Z/|Z|, inverse transform of the columns
@@ -14,16 +14,18 @@ padding are neither stored nor read. K steps are 2 K + 1 launches.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from . import arguments, radix, schedule
+from . import arguments, radix, schedule, timing
 from ._triton import cdiv, jit, launch, tl
 from .radix import forward, inverse
 from .schedule import inner_constants
 
 # Lines a program, columns a program, warps. "ieee" does not spill at these (see the register budget in the tests).
+WAYS = ("ieee", "tf32x3", "torch")
 TILES = {"ieee": (2, 2, 8), "tf32x3": (4, 4, 8)}
 
 
@@ -243,14 +245,13 @@ def steps_twin(
     return x
 
 
-def steps_torch(
-    xhat: Tensor, y: Tensor, frame: tuple[int, int], table: Tensor, step: int | Tensor, inner: int
-) -> Tensor:
+def steps_torch(xhat: Tensor, y: Tensor, setting: Plan, table: Tensor, step: int | Tensor, inner: int) -> Tensor:
     """The same loop as the best torch.fft sequence: half spectra, y from `measurement`. The alternative to the kernels.
 
     The constants are indexed on the device where `step` is a tensor, so that it can be captured too.
     """
     keep, gain, eta = schedule.columns(table, step)[:3]
+    frame = (setting.down.length, setting.across.length)
     h, w = xhat.shape[-2:]
     x = xhat
     for _ in range(inner):
@@ -258,3 +259,17 @@ def steps_torch(
         back = torch.fft.irfft2(z - y * torch.sgn(z), s=frame, norm="ortho")
         x = x - eta * (keep * (x - xhat) + (0.5 * gain) * back[..., :h, :w])
     return x
+
+
+def run(way: str, xhat: Tensor, y: Tensor, setting: Plan, table: Tensor, step: int | Tensor, inner: int) -> Tensor:
+    """K steps in one of WAYS: the kernels with either kind of product, or torch.fft."""
+    if way == "torch":
+        return steps_torch(xhat, y, setting, table, step, inner)
+    return steps(xhat, y, setting, table, step, inner, precision=way)
+
+
+def fastest_way(xhat: Tensor, y: Tensor, setting: Plan, table: Tensor, step: int | Tensor, inner: int) -> str:
+    """The quickest of WAYS on the GPU at hand for tensors like these, among those within 2e-6 of float64. Measures."""
+    ways = {way: partial(run, way, xhat, y, setting, table, step, inner) for way in WAYS}
+    exact = partial(steps_torch, xhat.double(), y.double(), setting, table.double(), step, inner)
+    return timing.fastest(ways, exact)

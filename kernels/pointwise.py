@@ -2,8 +2,8 @@
 
 x <- x - eta * [(1 - r)(x - xhat) + r k2 J^T (H(x) - y)],      x_0 = xhat
 
-HDR:       H(x) = clip(scale x, -1, 1);   J = scale where |scale x| <= 1, else 0   (or J = I, the surrogate of Eq. 17)
-Quantise:  H(x) = 2 floor(u L + 1/2) / L - 1,  u = (x + 1)/2,  L = 2^bits - 1;   J = I             (Eq. 32)
+HDR:       H(x) = clip(scale x, -1, 1);    J = scale where |scale x| <= 1, else 0, or the surrogate J = I (Eq. 17)
+Quantise:  H(x) = 2 floor(u L + 1/2) / L - 1,  u = (x + 1)/2,  L = 2^bits - 1;    J = I                  (Eq. 32)
 """
 
 from __future__ import annotations

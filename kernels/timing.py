@@ -33,13 +33,23 @@ def captured_time(call: Callable[[], object], repeats: int = REPEATS) -> Time:
             call()
     torch.cuda.current_stream().wait_stream(stream)
     once = _graph_of(call, 1)
-    calls = max(1, min(50, int(LONG_ENOUGH_US / max(_replay_us(once), 1.0))))
+    calls = max(1, min(50, int(LONG_ENOUGH_US / max(_elapsed_us(once.replay), 1.0))))
     graph = _graph_of(call, calls)
     for _ in range(3):
         graph.replay()
-    times = sorted(_replay_us(graph) / calls for _ in range(repeats))
-    fifths = quantiles(times, n=10)
-    return Time(fifths[4], fifths[1], fifths[7])
+    return _summary([_elapsed_us(graph.replay) / calls for _ in range(repeats)])
+
+
+def eager_time(call: Callable[[], object], repeats: int = REPEATS) -> Time:
+    """Time of `call` launched from Python, for what cannot be captured."""
+    for _ in range(3):
+        call()
+    return _summary([_elapsed_us(call) for _ in range(repeats)])
+
+
+def _summary(times: list[float]) -> Time:
+    tenths = quantiles(times, n=10)
+    return Time(tenths[4], tenths[1], tenths[7])
 
 
 def _graph_of(call: Callable[[], object], calls: int) -> torch.cuda.CUDAGraph:
@@ -50,10 +60,10 @@ def _graph_of(call: Callable[[], object], calls: int) -> torch.cuda.CUDAGraph:
     return graph
 
 
-def _replay_us(graph: torch.cuda.CUDAGraph) -> float:
+def _elapsed_us(call: Callable[[], object]) -> float:
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     start.record()
-    graph.replay()
+    call()
     end.record()
     end.synchronize()
     return start.elapsed_time(end) * 1e3

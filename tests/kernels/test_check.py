@@ -61,6 +61,16 @@ def test_a_wrong_kernel_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(timed) == 2
 
 
+def test_a_kernel_that_raises_is_reported_and_the_rest_goes_on() -> None:
+    def raises(out: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("out of resources")
+
+    row = check.check_case(replace(_case(), kernel=raises), 1, True, False)
+    assert not row.passed
+    assert "out of resources" in row.note
+    assert "out of resources" in check.table([row], {})
+
+
 def test_tipped_values_are_counted_apart() -> None:
     exact = torch.zeros(1000, dtype=torch.float64) + 1
     out = exact.float()

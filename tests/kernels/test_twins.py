@@ -75,7 +75,7 @@ def test_phase_retrieval() -> None:
     expected = _descend(x, loss, 3)
     _close(phase_retrieval.steps_twin(x, y, (32, 48), ROWS, 0, 3), expected)
     prepared = phase_retrieval.measurement(y)
-    _close(phase_retrieval.steps_torch(x, prepared, (32, 48), ROWS.double(), 0, 3), expected)
+    _close(phase_retrieval.steps_torch(x, prepared, phase_retrieval.plan(32, 48), ROWS.double(), 0, 3), expected)
 
 
 def test_mri() -> None:

@@ -32,7 +32,7 @@ def test_measurement_and_adjoint(padding: str, size: tuple[int, int], shape: tup
 
 @pytest.mark.parametrize("padding", list(blur.PADDINGS))
 def test_steps_and_stencil(padding: str) -> None:
-    size, shape = CASES[0]
+    size, shape = (3, 2), (7, 5)
     kernel = _kernel(size)
     x, y = pictures(2, 1, *shape), pictures(2, 1, *shape, seed=1)
     setting = blur.plan(kernel, padding)
@@ -48,10 +48,10 @@ def test_steps_and_stencil(padding: str) -> None:
 
 
 def test_several_tiles_agree_with_one() -> None:
-    x, kernel = pictures(1, 1, 9, 15), _kernel((3, 3))
+    x, kernel = pictures(1, 1, 9, 10), _kernel((3, 3))
     setting = blur.plan(kernel, "reflect")
     assert torch.allclose(blur.adjoint(x, setting, tile=(8, 8)), blur.adjoint(x, setting, tile=TILE), atol=1e-6)
-    normal = stencil.plan(setting, 9, 15)
+    normal = stencil.plan(setting, 9, 10)
     one, many = (stencil.steps(x, x.clone(), normal, table(), 1, 1, tile=t) for t in (TILE, (8, 8)))
     assert torch.allclose(one, many, atol=1e-6)
 

@@ -25,7 +25,7 @@ def test_phase_retrieval(shape: tuple[int, int], frame: tuple[int, int]) -> None
     assert margins_untouched(buffer)
     # The change alone, which is smaller than the picture.
     assert error(out - x, exact - x.double()) <= 5 * TOLERANCE
-    assert error(phase_retrieval.steps_torch(x, prepared, frame, table(), 1, 2), exact) <= TOLERANCE
+    assert error(phase_retrieval.steps_torch(x, prepared, setting, table(), 1, 2), exact) <= TOLERANCE
 
 
 @pytest.mark.slow

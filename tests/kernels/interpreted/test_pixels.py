@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from lmaps.kernels import filter as filters
-from lmaps.kernels import mask, philox, pointwise, spectral, transition
+from lmaps.kernels import mask, philox, pointwise, schedule, spectral, transition
+from lmaps.kernels._triton import jit, tl
 
 from .helpers import TOLERANCE, error, guarded, margins_untouched, pictures, poisoned, table
 
@@ -61,7 +62,7 @@ def test_spectral_takes_coefficients_of_any_rank() -> None:
 def test_filter_at_and_near_zero() -> None:
     """q(m) from 50 digits' worth of care: eta K at m = 0, and full accuracy just above it."""
     m = torch.tensor([[0.0, 1e-30, 1e-12, 1e-7, 1e-4, 0.1, 1.0, 1.9, 2.0]], dtype=torch.float32)
-    one = schedule_of_gain_one()
+    one = schedule.table(r=1.0, k2=1.0, eta=1.0)
     # c = 0, b = 1, gain = 1 and keep = 0 leave q(lam) itself.
     q = spectral.apply(torch.zeros_like(m), torch.ones_like(m), m, one, 0, 100, block=16).double()
     wide = m.double()
@@ -71,12 +72,6 @@ def test_filter_at_and_near_zero() -> None:
     assert torch.allclose(q[0, :7], exact[0, :7], rtol=1e-6, atol=0)
     assert torch.allclose(q[0, 7:], exact[0, 7:], rtol=1e-4, atol=1e-4)
     assert torch.allclose(filters.filter_gain_twin(wide, 1.0, 100), exact, rtol=1e-9, atol=1e-9)
-
-
-def schedule_of_gain_one() -> torch.Tensor:
-    from lmaps.kernels import schedule
-
-    return schedule.table(r=1.0, k2=1.0, eta=1.0)
 
 
 @pytest.mark.parametrize("surrogate", [False, True])
@@ -124,3 +119,20 @@ def test_noise_is_the_defined_one_and_knows_only_its_own_image() -> None:
     assert torch.allclose(both / 2, expected, rtol=0, atol=4e-6)
     other = transition.apply(zero, seeds, table(), 0, stream=1, quads=32)
     assert not torch.allclose(both, other)
+
+
+@jit
+def _uniforms_kernel(out_ptr: tl.tensor, seed_ptr: tl.tensor, step: tl.tensor, stream: tl.tensor) -> None:
+    quad = tl.arange(0, 64)
+    w0, w1, w2, w3 = tl.philox(tl.load(seed_ptr), quad, quad * 0 + step, quad * 0 + stream, quad * 0)
+    tl.store(out_ptr + quad, transition._uniform(w0))
+    tl.store(out_ptr + 64 + quad, transition._uniform(w1))
+    tl.store(out_ptr + 128 + quad, transition._uniform(w2))
+    tl.store(out_ptr + 192 + quad, transition._uniform(w3))
+
+
+def test_uniforms_are_equal_bit_for_bit() -> None:
+    for seed in (0, 2**40 + 3, -1):
+        out = torch.empty(4, 64)
+        _uniforms_kernel[(1,)](out, torch.tensor([seed]), 7, 2)
+        assert torch.equal(out, torch.stack(philox.uniforms(64, seed, 7, 2)))

@@ -1,4 +1,4 @@
-"""Every test of the bindings leaves the variant and the number of threads as it found them."""
+"""Every test of the bindings runs on one thread unless it asks for more, and leaves the settings as it found them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lmaps import _native
 @pytest.fixture(autouse=True)
 def _settings_restored() -> Iterator[None]:
     threads = _native.threads()
+    _native.set_threads(1)
     yield
     _native.force_isa("auto")
     _native.set_threads(threads)

@@ -41,9 +41,9 @@ def choose(operator: Operator, shape: Sequence[int]) -> str:
         return Spectral.name
     if Polynomial.serves(operator, shape):
         return Polynomial.name
-    if OnChip.serves(operator):
+    if OnChip.serves(operator, shape):
         return OnChip.name
-    if Stepped.serves(operator):
+    if Stepped.serves(operator, shape):
         return Stepped.name
     return Autograd.name
 
@@ -59,9 +59,9 @@ def build(operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape
     if name == Autograd.name:
         return Autograd(operator, settings, sigmas)
     if name == OnChip.name:
-        return OnChip(operator, settings, sigmas)
+        return OnChip(operator, settings, sigmas, shape)
     if name == Stepped.name and isinstance(operator, PhaseRetrieval):
-        return Stepped(operator, settings, sigmas)
+        return Stepped(operator, settings, sigmas, shape)
     if not isinstance(operator, LinearOperator):
         raise ValueError(
             f"strategy {name!r} does not serve {type(operator).__name__}: use auto, which picks {choose(operator, shape)!r}"

@@ -26,8 +26,8 @@ class Recipe:
     images: int = 1_000_000
     batch: int = 32
     crop: int = 64
-    muon_rate: float = 2e-3
-    rate: float = 1e-3
+    muon_rate: float = 7e-4
+    rate: float = 5e-4
     weight_decay: float = 0.0
     warmup_images: int = 5_000
     cooldown: float = 0.2

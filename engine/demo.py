@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from . import metrics, tasks
+from . import metrics, presets, tasks
 from .files import Picture, write_image
 from .files.picture import Pixels
 from .plan import Result, compile
@@ -39,6 +39,13 @@ class Row:
     backend: str
     strategy: str
     status: str
+
+
+def demo_tasks() -> list[str]:
+    """The tasks that the shipped prior has settings for. Phase retrieval is not among them: it needs a prior that knows whole
+    pictures, and this one knows small pieces."""
+    rows = presets.rows("photo")
+    return [name for name in tasks.TASKS if name in rows]
 
 
 def photographs() -> dict[str, Tensor]:

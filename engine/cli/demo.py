@@ -26,10 +26,10 @@ def demo(
 ) -> None:
     """Degrade and restore the bundled photographs by every task; write the pictures, print the figures."""
     from .. import tasks
-    from ..demo import photographs, run
+    from ..demo import demo_tasks, photographs, run
 
     with for_people():
-        names = [tasks.get(name).name for name in task] if task else list(tasks.TASKS)
+        names = [tasks.get(name).name for name in task] if task else demo_tasks()
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:

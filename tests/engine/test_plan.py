@@ -189,14 +189,26 @@ def test_restore_sends_phase_retrieval_elsewhere() -> None:
         lmaps.restore(np.zeros((8, 8, 3), np.uint8), "phase-retrieval")
 
 
-# Mean PSNR in dB over the four bundled photographs that a restoration of 20 steps must keep.
-FLOORS: dict[str, float] = {}
+# Mean PSNR in dB over the four bundled photographs that the demo's restorations must keep (0.3 dB below what was measured).
+FLOORS = {
+    "denoise": 36.9,
+    "sr4": 26.1,
+    "inpaint-box": 19.0,
+    "inpaint-random": 27.6,
+    "deblur-gaussian": 26.2,
+    "deblur-motion": 26.1,
+    "deblur-nonlinear": 27.4,
+    "hdr": 25.3,
+    "jpeg": 23.1,
+    "quantize": 23.2,
+}
+QUICK = ("sr4", "inpaint-random", "deblur-gaussian", "deblur-motion", "jpeg")
 
 
-@pytest.mark.parametrize("task", FLOORS)
+@pytest.mark.parametrize("task", [t if t in QUICK else pytest.param(t, marks=pytest.mark.slow) for t in FLOORS])
 def test_bundled_photographs_stay_above_their_floors(task: str) -> None:
     truth = torch.stack(list(photographs().values()))
-    plan = lmaps.compile(task, size=(256, 256), steps=20)
+    plan = lmaps.compile(task, size=(256, 256))
     y = plan.operator.degrade(2 * truth - 1, 0.05)
     error = (plan(y).image - truth).square().mean(dim=(1, 2, 3))
     assert float((-10 * error.log10()).mean()) >= FLOORS[task]

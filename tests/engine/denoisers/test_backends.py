@@ -128,7 +128,9 @@ def test_takes_inputs_as_solvers_make_them(prior: Prior, backend: str, precision
     strided = x.transpose(2, 3).contiguous().transpose(2, 3)
     assert not strided.is_contiguous()
     assert torch.equal(denoiser(strided, sigma), want)
-    assert torch.equal(denoiser(x.contiguous(memory_format=torch.channels_last), sigma), want)
+    # Another memory layout may take another convolution routine: equal but for rounding.
+    interleaved = denoiser(x.contiguous(memory_format=torch.channels_last), sigma)
+    assert torch.allclose(interleaved, want, atol=max(tolerance, 1e-5))
     assert torch.equal(denoiser(x, torch.tensor(0.4).expand(2)), want)
     assert torch.equal(denoiser(x, sigma.double().float()), want)
 

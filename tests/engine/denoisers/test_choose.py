@@ -188,4 +188,12 @@ def test_importing_the_backends_imports_no_run_time() -> None:
     code = "import json, sys, lmaps.engine.denoisers; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
     assert not {"openvino", "onnxruntime", "onnx"} & set(loaded)
-    assert denoisers.__all__ == ["BackendUnavailable", "Denoiser", "Frame", "available", "open_denoiser"]
+    assert denoisers.__all__ == [
+        "BackendUnavailable",
+        "Denoiser",
+        "Frame",
+        "TiledDenoiser",
+        "available",
+        "open_denoiser",
+        "open_tiled",
+    ]

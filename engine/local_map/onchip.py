@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from ...kernels import available
 from ..operators import HDR, JPEG, Quantize
 from ..operators.base import Operator
 from . import cpu, gpu
@@ -40,7 +41,7 @@ class OnChip:
             return False
         if operator.device.type != "cuda":
             return True
-        return gpu.available()[0] and not (isinstance(operator, JPEG) and not gpu.whole_macroblocks(operator, shape))
+        return available()[0] and not (isinstance(operator, JPEG) and not gpu.whole_macroblocks(operator, shape))
 
     def observe(self, y: Tensor) -> Observed:
         return (y.contiguous(),)

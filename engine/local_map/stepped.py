@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ... import _native
+from ...kernels import available
 from ..operators import PhaseRetrieval
 from ..operators.base import Operator
 from ..operators.phase_retrieval import even_half
@@ -43,7 +44,7 @@ class Stepped:
     def serves(operator: Operator, shape: Sequence[int]) -> bool:
         if not isinstance(operator, PhaseRetrieval):
             return False
-        return operator.device.type != "cuda" or gpu.available()[0]
+        return operator.device.type != "cuda" or available()[0]
 
     def observe(self, y: Tensor) -> Observed:
         # A real picture's spectrum is even in modulus, so only the even part of y has a gradient.

@@ -24,17 +24,31 @@ TABLE_4 = {
 }
 
 
-@pytest.mark.parametrize("task", TABLE_4)
+SCIENCE = {
+    "scattering-360": (200, 50, 1, 0, 5000),
+    "scattering-180": (200, 50, 1, 0, 10000),
+    "scattering-60": (200, 50, 1, 0, 30000),
+    "mri-4-noiseless": (200, 100, 0.01, 0, 100),
+    "mri-4-raw": (200, 100, 0.01, 0.4, 150),
+    "mri-8-noiseless": (200, 100, 0.01, 0.4, 150),
+    "mri-8-raw": (200, 100, 0.01, 0.4, 150),
+    "blackhole-100": (100, 200, 0.01, 0.1, 0.01),
+    "blackhole-10": (100, 200, 0.005, 0.1, 0.03),
+    "blackhole-3": (100, 200, 0.01, 0.05, 0.05),
+}
+
+
+@pytest.mark.parametrize("task", [*TABLE_4, *SCIENCE])
 def test_paper_rows_are_table_4(task: str) -> None:
     row = presets.load("paper", task)
     assert row is not None
-    assert (row.steps, row.inner_steps, row.eta, row.k1, row.k2) == TABLE_4[task]
+    assert (row.steps, row.inner_steps, row.eta, row.k1, row.k2) == {**TABLE_4, **SCIENCE}[task]
     assert (row.sigma_max, row.sigma_min) == (100.0, 0.1)
 
 
 def test_every_row_belongs_to_a_task() -> None:
     for name in presets.names():
-        assert set(presets.rows(name)) <= set(tasks.TASKS)
+        assert set(presets.rows(name)) <= {*tasks.TASKS, *SCIENCE}
 
 
 def test_unknown_preset_is_named() -> None:

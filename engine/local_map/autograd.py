@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..operators.base import Operator
 from .reference import Observed
-from .settings import EXACT, LocalMAP
+from .settings import LocalMAP
 
 
 class Autograd:
@@ -18,9 +18,8 @@ class Autograd:
     name = "autograd"
 
     def __init__(self, operator: Operator, settings: LocalMAP, sigmas: Sequence[float]) -> None:
-        if settings.inner_steps == EXACT:
-            raise ValueError('inner_steps="exact" needs a linear operator; give a number of steps for this one')
         self.operator, self.settings, self.sigmas = operator, settings, sigmas
+        self.steps = settings.whole_steps()
 
     def observe(self, y: Tensor) -> Observed:
         return (y,)
@@ -30,7 +29,7 @@ class Autograd:
         sigma, eta = self.sigmas[index], self.settings.eta
         pull, weight = 1 - self.settings.r(sigma), self.settings.weight(sigma)
         x = xhat.clone()
-        for _ in range(int(self.settings.inner_steps)):
+        for _ in range(self.steps):
             g = self._data_gradient(x, y)
             x.lerp_(xhat, eta * pull).sub_(g, alpha=eta * weight)
         return x

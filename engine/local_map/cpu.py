@@ -25,12 +25,13 @@ def fused(operator: Operator, settings: LocalMAP, sigmas: Sequence[float]) -> So
     kernel = _kernel(operator)
     if kernel is None:
         return None
+    steps = settings.whole_steps()
 
     def solve(xhat: Tensor, y: Tensor, index: int) -> Tensor:
         r = settings.r(sigmas[index])
         out = torch.empty_like(xhat, memory_format=torch.contiguous_format)
         k2 = settings.weight(sigmas[index]) / r
-        kernel(xhat.contiguous(), y, r, k2, settings.eta, int(settings.inner_steps), out)
+        kernel(xhat.contiguous(), y, r, k2, settings.eta, steps, out)
         return out
 
     return solve

@@ -24,7 +24,7 @@ def fused(
     """All K steps of a pointwise or block-local operator in one launch, or None where there is no kernel for it."""
     if not available()[0]:
         return None
-    rows, steps = table(settings, sigmas, device), int(settings.inner_steps)
+    rows, steps = table(settings, sigmas, device), settings.whole_steps()
     if isinstance(operator, HDR):
         scale, surrogate = operator.scale, not operator.differentiable
         return lambda xhat, y, index: pointwise.hdr(
@@ -59,7 +59,7 @@ def phase_steps(
     operator: PhaseRetrieval, settings: LocalMAP, sigmas: Sequence[float], shape: Sequence[int], device: torch.device
 ) -> tuple[Solve, str]:
     """K steps of phase retrieval, and the name of the way that was the quickest when measured here."""
-    rows, steps = table(settings, sigmas, device), int(settings.inner_steps)
+    rows, steps = table(settings, sigmas, device), settings.whole_steps()
     frame = operator.measurement_size(shape[2], shape[3])
     plan: Any = phase_retrieval.plan(*frame, device)
     picture = torch.zeros(tuple(shape), device=device)

@@ -14,7 +14,7 @@ from ..operators import HDR, JPEG, Quantize
 from ..operators.base import Operator
 from . import cpu, gpu
 from .reference import Observed
-from .settings import EXACT, LocalMAP
+from .settings import LocalMAP
 
 
 class OnChip:
@@ -23,8 +23,6 @@ class OnChip:
     name = "onchip"
 
     def __init__(self, operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape: Sequence[int]) -> None:
-        if settings.inner_steps == EXACT:
-            raise ValueError('inner_steps="exact" needs a linear operator; give a number of steps for this one')
         device = operator.device
         self.settings = settings
         if device.type == "cuda":

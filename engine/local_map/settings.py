@@ -49,6 +49,12 @@ class LocalMAP:
         if self.data_gradient not in ("half", "full"):
             raise ValueError(f'data_gradient must be "half" or "full", got {self.data_gradient!r}')
 
+    def whole_steps(self) -> int:
+        """K, for strategies that take the steps one by one. Raises ValueError for "exact", which they cannot do."""
+        if self.inner_steps == EXACT:
+            raise ValueError('inner_steps="exact" needs a linear operator; give a number of steps for this one')
+        return int(self.inner_steps)
+
     def r(self, sigma: float) -> float:
         """r = sigma^2 / (sigma^2 + k1^2 + 1e-6)."""
         return sigma * sigma / (sigma * sigma + self.k1 * self.k1 + 1e-6)

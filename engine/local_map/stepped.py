@@ -19,7 +19,7 @@ from ..operators.phase_retrieval import even_half
 from . import cpu, gpu
 from .cpu import Solve
 from .reference import Observed
-from .settings import EXACT, LocalMAP
+from .settings import LocalMAP
 
 
 class Stepped:
@@ -30,8 +30,6 @@ class Stepped:
     def __init__(
         self, operator: PhaseRetrieval, settings: LocalMAP, sigmas: Sequence[float], shape: Sequence[int]
     ) -> None:
-        if settings.inner_steps == EXACT:
-            raise ValueError('inner_steps="exact" needs a linear operator; give a number of steps for this one')
         self.settings = settings
         self.steps: Solve
         if operator.device.type == "cuda":
@@ -59,13 +57,15 @@ class Stepped:
 
 
 def _compiled_steps(operator: PhaseRetrieval, settings: LocalMAP, sigmas: Sequence[float]) -> Solve:
+    steps = settings.whole_steps()
+
     def solve(xhat: Tensor, half: Tensor, index: int) -> Tensor:
         height, width = xhat.shape[-2:]
         size = operator.measurement_size(height, width)
         sigma, eta = sigmas[index], settings.eta
         pull, weight = 1 - settings.r(sigma), settings.weight(sigma)
         x = xhat.clone(memory_format=torch.contiguous_format)
-        for _ in range(int(settings.inner_steps)):
+        for _ in range(steps):
             z = torch.fft.rfft2(0.5 * x + 0.5, s=size, norm="ortho")
             _native.phase_middle(z, half)
             g = torch.fft.irfft2(z, s=size, norm="ortho")[..., :height, :width]

@@ -1,0 +1,47 @@
+"""What the backends that run an exported graph share: tensors in, tensors out, and who may ask for a gradient (nobody)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .base import Frame, refuse_gradient
+
+
+class Graph(Protocol):
+    """A compiled graph of `lmaps.export`: its run time's version, and `run` into a given array."""
+
+    version: str
+
+    def run(self, inputs: Mapping[str, np.ndarray[Any, Any]], out: np.ndarray[Any, Any]) -> None: ...
+
+
+class GraphDenoiser:
+    """A denoiser that is one graph (x, sigma) -> denoised on the CPU. A subclass compiles the graph and names itself."""
+
+    backend: str
+    supports_gradient = False
+
+    def __init__(self, graph: Graph, frame: Frame, *, precision: str, threads: int) -> None:
+        self.precision, self._graph, self._frame, self._threads = precision, graph, frame, threads
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        refuse_gradient(x, self.backend)
+        x, sigma = self._frame.enter(x.detach(), sigma.detach())
+        out = torch.empty(self._frame.padded_shape)
+        self._graph.run({"x": x.contiguous().numpy(), "sigma": sigma.contiguous().numpy()}, out.numpy())
+        return self._frame.leave(out)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "backend": self.backend,
+            "backend_version": self._graph.version,
+            "precision": self.precision,
+            "device": "cpu",
+            "threads": self._threads,
+            **self._frame.describe(),
+        }

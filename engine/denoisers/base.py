@@ -19,26 +19,44 @@ class BackendUnavailable(RuntimeError):
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """(x, sigma) -> clean estimate, opened for one batch and one size by `open_denoiser`.
+    """(x, sigma) -> clean estimate, prepared for one batch, one size and one device by `open_denoiser`.
 
-    x [B, C, H, W] float32 in units of [-1, 1] on `device`, sigma [B] > 0 on the CPU or on `device`. The result is
-    float32 on `device`, a fresh tensor that belongs to the caller: no later call writes to it. Calls from several
-    threads at once are safe. ValueError for another shape than the one it was opened for.
+    x [B, C, H, W] float32 in units of [-1, 1], sigma [B] > 0. Calls from several threads at once are safe. Whatever has
+    to be built, compiled or tuned is done when the denoiser is opened, not in the first call.
 
-    backend:   "torch", "torch-compile", "openvino", "onnxruntime".
+    backend:   a name of `available()`: "torch", "openvino", "tensorrt" ...
     precision: "float32" or "bfloat16", of the convolutions and matrix products; the arithmetic around the network
                (EDM's c_skip, c_in, c_out) runs in float32 always.
-    supports_gradient: the result can be differentiated with respect to x.
+    device:    where x and the result live.
+    supports_gradient: a call's result can be differentiated with respect to x.
+    capturable: on a GPU, `into` may be recorded in a CUDA graph of torch's current stream, once it has run outside of one
+               in the same thread: it waits for nothing, takes scratch memory only from torch's allocator (so the graph's
+               own pool holds it), and reads and writes nothing but x, sigma and out.
     """
 
     backend: str
     precision: str
+    device: torch.device
     supports_gradient: bool
+    capturable: bool
 
-    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """float32 on `device`, a fresh tensor that belongs to the caller: no later call writes to it.
+
+        sigma may be on the CPU or on `device`. ValueError for another shape than the denoiser was opened for.
+        """
+        ...
+
+    def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
+        """The same, written into `out`: contiguous float32 of x's shape, all three on `device`, out apart from x.
+
+        Never differentiated. ValueError naming the argument that does not fit.
+        """
+        ...
 
     def describe(self) -> dict[str, Any]:
-        """What runs: backend, version, precision, device, threads, batch, size, padded size. For people and logs."""
+        """What runs: backend, version, precision, device, threads, batch, size, padded size, weights_bytes (of the
+        weights as the backend was given them). For people and logs."""
         ...
 
 
@@ -81,9 +99,28 @@ class Frame:
             raise ValueError(f"sigma must be positive, got {sigma.tolist()}")
         return pad_to_multiple(x, self.multiple), sigma.to(device=x.device, dtype=torch.float32)
 
+    def require_static(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
+        """Raise ValueError unless `into` can work on these without moving anything between devices."""
+        if tuple(out.shape) != self.shape or out.dtype != torch.float32 or not out.is_contiguous():
+            raise ValueError(
+                f"out must be contiguous float32 of shape {self.shape}, got {out.dtype} of shape {tuple(out.shape)} "
+                f"with strides {out.stride()}"
+            )
+        if not x.device == sigma.device == out.device:
+            raise ValueError(f"x, sigma and out must share a device, got {x.device}, {sigma.device} and {out.device}")
+
     def leave(self, y: Tensor) -> Tensor:
         """Crop the network's answer to the picture's size; contiguous."""
         return y[..., : self.height, : self.width].contiguous()
+
+    @property
+    def fits(self) -> bool:
+        """The picture's size is the network's: nothing to pad, nothing to crop."""
+        return self.padded_shape == self.shape
+
+    def leave_into(self, y: Tensor, out: Tensor) -> None:
+        """Crop the network's answer into `out`."""
+        out.copy_(y[..., : self.height, : self.width])
 
     def describe(self) -> dict[str, Any]:
         _, _, high, wide = self.padded_shape

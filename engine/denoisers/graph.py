@@ -25,16 +25,25 @@ class GraphDenoiser:
 
     backend: str
     supports_gradient = False
+    capturable = False
+    device = torch.device("cpu")
 
     def __init__(self, graph: Graph, frame: Frame, *, precision: str, threads: int) -> None:
         self.precision, self._graph, self._frame, self._threads = precision, graph, frame, threads
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         refuse_gradient(x, self.backend)
+        out = torch.empty(self._frame.shape)
+        self.into(x, sigma, out)
+        return out
+
+    def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
+        self._frame.require_static(x, sigma, out)
         x, sigma = self._frame.enter(x.detach(), sigma.detach())
-        out = torch.empty(self._frame.padded_shape)
-        self._graph.run({"x": x.contiguous().numpy(), "sigma": sigma.contiguous().numpy()}, out.numpy())
-        return self._frame.leave(out)
+        answer = out.detach() if self._frame.fits else torch.empty(self._frame.padded_shape)
+        self._graph.run({"x": x.contiguous().numpy(), "sigma": sigma.contiguous().numpy()}, answer.numpy())
+        if not self._frame.fits:
+            self._frame.leave_into(answer, out)
 
     def describe(self) -> dict[str, Any]:
         return {

@@ -25,20 +25,31 @@ class TiledDenoiser:
     def __init__(self, denoiser: Denoiser, size: tuple[int, int], tile: tuple[int, int]) -> None:
         self.denoiser, self.size, self.tile = denoiser, size, tile
         self.backend, self.precision = denoiser.backend, denoiser.precision
-        self.supports_gradient = denoiser.supports_gradient
+        self.supports_gradient, self.capturable = denoiser.supports_gradient, denoiser.capturable
+        self.device = denoiser.device
         self.origins = [(top, left) for top in _origins(size[0], tile[0]) for left in _origins(size[1], tile[1])]
-        self._window = _ramp(tile[0])[:, None] * _ramp(tile[1])
+        window = _ramp(tile[0])[:, None] * _ramp(tile[1])
         total = torch.zeros(size)
         for area in self._areas():
-            total[area] += self._window
-        self._scale = 1 / total
+            total[area] += window
+        # Moved once: a copy from the CPU in every call would wait for the GPU.
+        self._window, self._scale = window.to(self.device), (1 / total).to(self.device)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        window, scale = self._window.to(x.device), self._scale.to(x.device)
-        out = torch.zeros_like(x)
+        out = torch.zeros_like(x, memory_format=torch.contiguous_format)
         for rows, columns in self._areas():
-            out[..., rows, columns] += window * self.denoiser(x[..., rows, columns].contiguous(), sigma)
-        return out * scale
+            out[..., rows, columns] += self._window * self.denoiser(x[..., rows, columns].contiguous(), sigma)
+        return out * self._scale
+
+    def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
+        with torch.no_grad():
+            out.zero_()
+            for rows, columns in self._areas():
+                part = x[..., rows, columns].contiguous()
+                answer = torch.empty_like(part)
+                self.denoiser.into(part, sigma, answer)
+                out[..., rows, columns] += answer.mul_(self._window)
+            out.mul_(self._scale)
 
     def describe(self) -> dict[str, Any]:
         return {**self.denoiser.describe(), "size": self.size, "tile": self.tile, "tiles": len(self.origins)}

@@ -28,13 +28,14 @@ class TorchDenoiser:
     """
 
     supports_gradient = True
+    capturable = True
 
     def __init__(
         self, prior: Prior, frame: Frame, *, precision: str, device: torch.device, threads: int, compiled: bool = False
     ) -> None:
         self.backend = "torch-compile" if compiled else "torch"
         self.precision = precision
-        self._frame, self._device = frame, device
+        self._frame, self.device = frame, device
         # torch has one thread pool for the whole process; it is the caller's to size, so `threads` is not applied here.
         self._module = prior.module(device)
         if precision == "bfloat16":
@@ -44,19 +45,27 @@ class TorchDenoiser:
             self._warm_up()
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return self._frame.leave(self._run(x, sigma))
+
+    def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
+        self._frame.require_static(x, sigma, out)
+        with torch.no_grad():
+            self._frame.leave_into(self._run(x, sigma), out)
+
+    def _run(self, x: Tensor, sigma: Tensor) -> Tensor:
         x, sigma = self._frame.enter(x, sigma)
         if self.precision == "bfloat16":
             x = x.contiguous(memory_format=torch.channels_last)
         with self._autocast():
             y: Tensor = self._module(x, sigma)
-        return self._frame.leave(y.float())
+        return y.float()
 
     def describe(self) -> dict[str, Any]:
         return {
             "backend": self.backend,
             "backend_version": torch.__version__,
             "precision": self.precision,
-            "device": str(self._device),
+            "device": str(self.device),
             "threads": torch.get_num_threads(),
             **self._frame.describe(),
         }
@@ -64,12 +73,12 @@ class TorchDenoiser:
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision == "float32":
             return nullcontext()
-        return torch.autocast(self._device.type, dtype=torch.bfloat16, cache_enabled=False)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False)
 
     def _warm_up(self) -> None:
         """Compile now, when the user expects to wait, and not in the first step."""
         with torch.no_grad():
-            self(torch.zeros(self._frame.shape, device=self._device), torch.ones(self._frame.batch))
+            self(torch.zeros(self._frame.shape, device=self.device), torch.ones(self._frame.batch))
 
 
 def missing(device: torch.device, *, compiled: bool = False) -> str | None:

@@ -61,6 +61,26 @@ def test_agrees_with_the_module(
 
 
 @backends
+@pytest.mark.parametrize("size", [(16, 24), (13, 21)])
+def test_into_writes_the_callers_buffer(
+    prior: Prior, backend: str, precision: str, tolerance: float, size: tuple[int, int]
+) -> None:
+    denoiser = open_denoiser(prior, backend=backend, precision=precision, size=size, batch=2)
+    sigma = torch.tensor([0.4, 3.0])
+    x = picture(2, 3, *size, sigma=sigma)
+    given, out = x.clone(), torch.full_like(x, float("nan"))
+    denoiser.into(x.requires_grad_(), sigma, out)  # no gradient asked for, none refused
+    assert not out.requires_grad
+    assert torch.equal(out, denoiser(x.detach(), sigma).detach())
+    assert torch.equal(x, given)
+    for bad in (out[:1], out.double(), out.transpose(2, 3).contiguous().transpose(2, 3)):
+        with pytest.raises(ValueError, match=r"out must be contiguous float32 of shape \(2, 3,"):
+            denoiser.into(x, sigma, bad)
+    with pytest.raises(ValueError, match="must share a device, got cpu, meta and cpu"):
+        denoiser.into(x, sigma.to("meta"), out)
+
+
+@backends
 def test_output_scaling_stays_in_float32(prior: Prior, backend: str, precision: str, tolerance: float) -> None:
     """At a low noise level the answer is nearly x; bfloat16 there would cost 2e-3 of it."""
     sigma = torch.full((1,), 0.004)

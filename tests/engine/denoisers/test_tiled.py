@@ -16,7 +16,8 @@ from lmaps.engine.denoisers import TiledDenoiser, open_denoiser, open_tiled
 class Fake:
     """A denoiser of one function; keeps the shapes it was called with."""
 
-    backend, precision, supports_gradient = "fake", "float32", True
+    backend, precision, supports_gradient, capturable = "fake", "float32", True, False
+    device = torch.device("cpu")
 
     def __init__(self, function: Any) -> None:
         self.function, self.shapes = function, set[tuple[int, ...]]()
@@ -24,6 +25,9 @@ class Fake:
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         self.shapes.add(tuple(x.shape))
         return self.function(x, sigma)  # type: ignore[no-any-return]
+
+    def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
+        out.copy_(self(x, sigma))
 
     def describe(self) -> dict[str, Any]:
         return {"backend": "fake", "size": (0, 0)}
@@ -36,6 +40,9 @@ def test_a_pointwise_denoiser_is_reproduced(size: tuple[int, int]) -> None:
     tiled = TiledDenoiser(fake, size, tile)
     x, sigma = torch.randn(2, 3, *size), torch.tensor([0.5, 2.0])
     torch.testing.assert_close(tiled(x, sigma), fake.function(x, sigma), rtol=1e-5, atol=1e-6)
+    out = torch.full_like(x, float("nan"))
+    tiled.into(x, sigma, out)
+    torch.testing.assert_close(out, fake.function(x, sigma), rtol=1e-5, atol=1e-6)
     assert fake.shapes == {(2, 3, *tile)}
     assert tiled.describe()["tiles"] == len(tiled.origins)
     assert tiled.describe()["size"] == size

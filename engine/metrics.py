@@ -1,14 +1,17 @@
-"""How near a restored picture is to the true one: PSNR, SSIM and LPIPS, each image by itself."""
+"""How near a restored picture is to the true one: PSNR, SSIM and perceptual distances, each image by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from . import perceptual as st_lpips
 
 _LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
 
@@ -60,10 +63,51 @@ def lpips_missing() -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Perceptual:
+    """A perceptual distance that can run here: pictures [B, 3, H, W] in [0, 1] and their truth -> [B], 0 for equal ones.
+
+    name: what `perceptual` takes.   label: what a table must call it, since no two of these metrics compare.
+    """
+
+    name: str
+    label: str
+    _distance: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, x: Tensor, truth: Tensor) -> Tensor:
+        return _each(self._distance, x, truth)
+
+
+# name: label, and why it cannot run here.
+_PERCEPTUAL: dict[str, tuple[str, Callable[[], str | None]]] = {
+    "lpips-alex": ("LPIPS (AlexNet)", lambda: lpips_missing()),
+    "st-lpips-alex": ("ST-LPIPS (AlexNet)", lambda: st_lpips.missing("alex")),
+    "st-lpips-vgg": ("ST-LPIPS (VGG)", lambda: st_lpips.missing("vgg")),
+}
+
+
+def perceptual(name: str = "auto") -> Perceptual:
+    """A perceptual distance by name: "lpips-alex", "st-lpips-alex", "st-lpips-vgg"; "auto" is the first that can run here.
+
+    Raises ValueError for another name, RuntimeError saying what is missing where it cannot run. Nothing is downloaded.
+    """
+    if name != "auto" and name not in _PERCEPTUAL:
+        raise ValueError(f"unknown perceptual metric {name!r}, available: auto, {', '.join(_PERCEPTUAL)}")
+    wanted = list(_PERCEPTUAL) if name == "auto" else [name]
+    reasons = {candidate: _PERCEPTUAL[candidate][1]() for candidate in wanted}
+    usable = next((candidate for candidate, reason in reasons.items() if reason is None), None)
+    if usable is None:
+        told = "; ".join(f"{candidate}: {reason}" for candidate, reason in reasons.items())
+        raise RuntimeError(f"no perceptual metric can run here ({told})")
+    net = usable.rpartition("-")[2]
+    distance = lpips if usable.startswith("lpips") else st_lpips.load(net)
+    return Perceptual(usable, _PERCEPTUAL[usable][0], distance)
+
+
 def _each(metric: Callable[[Tensor, Tensor], Any], x: Tensor, truth: Tensor) -> Tensor:
     if x.ndim != 4 or x.shape != truth.shape or x.numel() == 0:
         raise ValueError(f"need two batches [B, C, H, W] of one shape, got {tuple(x.shape)} and {tuple(truth.shape)}")
     if not (torch.isfinite(x).all() and torch.isfinite(truth).all()):
         raise ValueError("the pictures have values that are not finite numbers")
     pairs = zip(x.split(1), truth.split(1), strict=True)
-    return torch.stack([torch.as_tensor(metric(a, b)) for a, b in pairs])
+    return torch.stack([torch.as_tensor(metric(a, b)).reshape(()) for a, b in pairs])

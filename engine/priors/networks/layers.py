@@ -1,0 +1,139 @@
+"""Building blocks shared by all networks: norms, float32 linear layers, attention over tokens, sinusoids, resampling.
+
+Convolutions and matrix products may run in bfloat16 (weights narrowed, autocast); everything here that is sensitive to
+it stays in float32: norm statistics, scale-shift and SiLU, the noise-level embedding. Nothing branches on data.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_REDUCED = (torch.float16, torch.bfloat16)
+
+
+class Norm(nn.GroupNorm):
+    """h = GroupNorm(x); h (1 + scale) + shift where they are given; h sigmoid(h) where `silu`.
+
+    x [B, C, H, W], scale and shift [B, C] -> [B, C, H, W] in the dtype of x. Everything in between is float32 (float64
+    for float64 input). On CUDA, for inference in channels-last memory, one fused kernel does it.
+    """
+
+    def __init__(self, groups: int, channels: int, *, eps: float = 1e-5, silu: bool = True) -> None:
+        super().__init__(groups, channels, eps=eps)
+        self.silu = silu
+
+    def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+        if _use_kernel(x, scale):
+            return _fused(x, self, scale, shift)
+        wide = x.float() if x.dtype in _REDUCED else x
+        h = functional.group_norm(wide, self.num_groups, self.weight, self.bias, self.eps)
+        if scale is not None and shift is not None:
+            h = h * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
+        return (functional.silu(h) if self.silu else h).to(x.dtype)
+
+
+def _use_kernel(x: Tensor, scale: Tensor | None) -> bool:
+    """Fused in Triton? Not where a graph is traced (the compiler fuses by itself), nor where a gradient is wanted."""
+    if not x.is_cuda or torch.compiler.is_compiling() or x.dtype == torch.float64:
+        return False
+    needs_gradient = x.requires_grad or (scale is not None and scale.requires_grad)
+    return not (torch.is_grad_enabled() and needs_gradient) and _kernels_here()
+
+
+@functools.cache
+def _kernels_here() -> bool:
+    from ....kernels import available
+
+    return available()[0]
+
+
+def _fused(x: Tensor, norm: Norm, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+    from ....kernels import group_norm
+
+    return group_norm.apply(
+        x.contiguous(memory_format=torch.channels_last),
+        norm.num_groups,
+        norm.weight,
+        norm.bias,
+        scale=None if scale is None else scale.contiguous(),
+        shift=None if shift is None else shift.contiguous(),
+        eps=norm.eps,
+        silu=norm.silu,
+    )
+
+
+class FloatLinear(nn.Module):
+    """y = x W^T + b in float32 (float64 if the weights are), also under autocast: for the noise-level embedding.
+
+    It is no nn.Linear, so that what narrows a network's linear layers to bfloat16 leaves it alone. These layers see one
+    vector an image and cost nothing.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / math.sqrt(inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self._product(x)
+        return self._product(x)
+
+    def _product(self, x: Tensor) -> Tensor:
+        return functional.linear(x.to(self.weight.dtype), self.weight, self.bias)
+
+
+class Sinusoids(nn.Module):
+    """t [B] -> [B, width]: cos(t w_i), then sin(t w_i) (or the other way round), w_i = 10000^(-i / last), i < width/2.
+
+    last: width/2, or width/2 - 1 with `endpoint`, where the slowest wave is 1/10000.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, *, endpoint: bool = False, sine_first: bool = False) -> None:
+        super().__init__()
+        if width < 4 or width % 2:
+            raise ValueError(f"a sinusoidal embedding needs an even width of at least 4, got {width}")
+        half, self.sine_first = width // 2, sine_first
+        exponents = [i / (half - 1 if endpoint else half) for i in range(half)]
+        # On the CPU by name: under torch.device("meta") it would be lost, and no checkpoint brings it back.
+        table = torch.tensor([10000.0**-e for e in exponents], device="cpu")
+        self.register_buffer("frequencies", table, persistent=False)
+
+    def forward(self, t: Tensor) -> Tensor:
+        phase = t[:, None] * self.frequencies
+        waves = (phase.sin(), phase.cos()) if self.sine_first else (phase.cos(), phase.sin())
+        return torch.cat(waves, dim=1)
+
+
+def tokens(x: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, H W, C]; no copy in channels-last memory."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def pointwise(layer: nn.Conv1d | nn.Conv2d, x: Tensor) -> Tensor:
+    """A convolution of size one over tokens: x [B, T, C] -> [B, T, C']."""
+    return functional.linear(x, layer.weight.flatten(1), layer.bias)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(D)) v for each head: three [B, T, heads, D] -> [B, T, heads D]."""
+    mixed = functional.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+    return mixed.transpose(1, 2).flatten(2)
+
+
+def halve(x: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, C, H/2, W/2]: means of 2x2 pixels."""
+    return functional.avg_pool2d(x, 2)
+
+
+def double(x: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, C, 2H, 2W]: every pixel four times."""
+    return functional.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import group_norm, jpeg, mask, pointwise, schedule, spectral, transition
+from . import group_norm, jpeg, mask, modulate, pointwise, schedule, spectral, transition
 from .cases import TOLERANCE, Case, Setting
 
 BLOCKS = tuple({"block": block} for block in (256, 512, 1024, 2048))
@@ -199,4 +199,32 @@ def _norm(s: Setting, numbers: Tensor, dtype: torch.dtype, tolerance: float) -> 
     )
 
 
-BUILDERS = (masks, spectra, hdr, quantise, jpegs, transitions, norms)
+def modulations(s: Setting) -> list[Case]:
+    c, side = (48, 8) if s.small else (96, 128)
+    x = s.normal(s.batch, c, side, side).to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    scale, shift = s.normal(s.batch, 2 * c).chunk(2, dim=1)
+
+    def kernel(out: Tensor, **tile: Any) -> Tensor:
+        return modulate.apply(x, scale, shift, out=out, **tile)
+
+    def plain() -> Tensor:
+        h = x * (1 + scale.to(x.dtype)[:, :, None, None]) + shift.to(x.dtype)[:, :, None, None]
+        return torch.nn.functional.silu(h)
+
+    return [
+        Case(
+            f"scale-shift + SiLU, bfloat16 {c}x{side}x{side}",
+            kernel,
+            lambda: modulate.apply_twin(x.double(), scale, shift),
+            plain,
+            x,
+            2 * x.numel() * x.element_size(),
+            8 * x.numel(),
+            s.tile(block=4096),
+            tuple({"block": block} for block in (1024, 2048, 4096, 8192)),
+            4e-3,
+        )
+    ]
+
+
+BUILDERS = (masks, spectra, hdr, quantise, jpegs, transitions, norms, modulations)

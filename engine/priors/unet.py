@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .norm import scale_shift_silu
+
 
 @dataclass(frozen=True, slots=True)
 class UNetConfig:
@@ -66,7 +68,6 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv_in = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.modulation = nn.Linear(embedding, 2 * width)
-        self.activation = nn.SiLU()
         self.conv_out = nn.Conv2d(width, width, 3, padding=1, bias=False)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
@@ -74,8 +75,8 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv_out.weight)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        scale, shift = self.modulation(noise)[:, :, None, None].chunk(2, dim=1)
-        h = self.activation(self.conv_in(x) * (1 + scale) + shift)
+        scale, shift = self.modulation(noise).chunk(2, dim=1)
+        h = scale_shift_silu(self.conv_in(x), scale, shift)
         out: Tensor = x + self.conv_out(h)
         return out
 

@@ -93,6 +93,7 @@ def test_sizes_of_one_compile(capability: int) -> None:
         group_norm,
         jpeg,
         mask,
+        modulate,
         mri,
         phase_retrieval,
         pointwise,
@@ -115,6 +116,7 @@ def test_sizes_of_one_compile(capability: int) -> None:
         transition.apply(one, seeds, rows, 0, x=one, stream=1, scaled=one.clone())
         group_norm.apply(one, 1, torch.ones(1), torch.ones(1))
         group_norm.apply(one, 1, torch.ones(1), torch.ones(1), small=0)
+        modulate.apply(one, torch.ones(1, 1), torch.ones(1, 1))
         blur.steps(
             two[..., :1].contiguous(), two[..., :1].contiguous(), blur.plan(torch.ones(1, 1), "zero"), rows, 0, 1
         )

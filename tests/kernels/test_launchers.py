@@ -3,10 +3,23 @@
 import pytest
 import torch
 
-from lmaps.kernels import blur, group_norm, jpeg, mask, phase_retrieval, radix, schedule, spectral, stencil, transition
+from lmaps.kernels import (
+    blur,
+    group_norm,
+    jpeg,
+    mask,
+    modulate,
+    phase_retrieval,
+    radix,
+    schedule,
+    spectral,
+    stencil,
+    transition,
+)
 
 ROWS = schedule.table(r=[0.5, 0.2], k2=1.0, eta=0.5)
 X = torch.zeros(1, 3, 16, 16)
+LAST = torch.zeros(1, 3, 4, 6).contiguous(memory_format=torch.channels_last)
 ONE = torch.ones(1, 1, 16, 16)
 
 
@@ -57,6 +70,10 @@ def test_table_keeps_the_digits_of_one_minus_r() -> None:
             "from `measurement`",
         ),
         (lambda: group_norm.apply(X, 3, torch.ones(3), torch.ones(3)), ValueError, "channels-last"),
+        (lambda: modulate.apply(X, torch.ones(1, 3), torch.ones(1, 3)), ValueError, "x must be in channels-last"),
+        (lambda: modulate.apply(LAST, torch.ones(1, 4), torch.ones(1, 3)), ValueError, r"scale must be .*\(1, 3\)"),
+        (lambda: modulate.apply(LAST, torch.ones(1, 3), torch.ones(3, 2).T[:1]), ValueError, "shift .*side by side"),
+        (lambda: modulate.apply(LAST.double(), torch.ones(1, 3), torch.ones(1, 3)), TypeError, "got torch.float64"),
     ],
 )
 def test_refusals(call: object, error: type[Exception] | None, words: str) -> None:

@@ -1,0 +1,72 @@
+"""What a diffusion U-Net does between two convolutions: norm, scale and shift by the noise level, SiLU.
+
+    h = GroupNorm(x) or x;    h = h * (1 + scale) + shift;    h = h * sigmoid(h)
+
+One fused kernel on a GPU, in inference and in channels-last memory; plain torch wherever a gradient is wanted, while a
+graph is exported or compiled (its compiler fuses by itself), and on a CPU. The fused kernel computes in float32 and
+rounds once.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def norm_scale_shift_silu(
+    x: Tensor, norm: nn.GroupNorm, scale: Tensor | None = None, shift: Tensor | None = None, *, silu: bool = True
+) -> Tensor:
+    """x [B, C, H, W]; scale and shift [B, C], both or neither. The result has x's shape.
+
+    Its dtype is x's where the kernel runs, else what torch makes of it (float32 under autocast).
+    """
+    if (scale is None) != (shift is None):
+        raise ValueError("scale and shift go together: give both or neither")
+    parameters = [t for t in (norm.weight, norm.bias, scale, shift) if t is not None]
+    if norm.affine and fused_runs(x, *parameters):
+        from ...kernels import group_norm
+
+        modulation = (
+            {} if scale is None or shift is None else {"scale": scale.contiguous(), "shift": shift.contiguous()}
+        )
+        return group_norm.apply(x, norm.num_groups, norm.weight, norm.bias, eps=norm.eps, silu=silu, **modulation)
+    h: Tensor = norm(x)
+    if scale is not None and shift is not None:
+        h = _modulated(h, scale, shift)
+    return functional.silu(h) if silu else h
+
+
+def scale_shift_silu(x: Tensor, scale: Tensor, shift: Tensor, *, silu: bool = True) -> Tensor:
+    """The same without the norm, for networks that have none."""
+    if fused_runs(x, scale, shift):
+        from ...kernels import modulate
+
+        return modulate.apply(x, scale, shift, silu=silu)
+    h = _modulated(x, scale, shift)
+    return functional.silu(h) if silu else h
+
+
+def fused_runs(x: Tensor, *others: Tensor) -> bool:
+    """The fused kernels can stand in for torch here: see the module's text for when they cannot."""
+    if not _on_gpu(x) or torch.compiler.is_compiling():
+        return False
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *others)):
+        return False
+    return x.dtype in _DTYPES and x.is_contiguous(memory_format=torch.channels_last) and _triton_is_installed()
+
+
+def _modulated(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return x * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
+
+
+def _on_gpu(x: Tensor) -> bool:
+    return x.is_cuda
+
+
+def _triton_is_installed() -> bool:
+    from ...kernels._triton import triton
+
+    return triton is not None

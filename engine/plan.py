@@ -182,9 +182,10 @@ def compile(
     row = settings.choose(operator, task, preset=preset, prior=model.name, noise=noise, shape=shape)
     kind = solvers.get(solver)
     if schedule is None:
-        schedule = kind.schedule(solver_table.steps(solver, task) if steps is None else steps)
-    if schedule is None:
-        schedule = schedules.edm(row.steps if steps is None else steps, row.sigma_max, row.sigma_min)
+        wanted = solver_table.steps(solver, task) if steps is None else steps
+        schedule = kind.schedule(wanted)
+        if schedule is None:
+            schedule = schedules.edm(row.steps if wanted is None else wanted, row.sigma_max, row.sigma_min)
     sigmas = [float(s) for s in schedules.validated(schedule)]
     options = row.options() if solver == "lmaps" else solver_table.defaults(solver, task, noise)
     method = solvers.build(solver, operator, sigmas, shape, **{**options, **solver_options})

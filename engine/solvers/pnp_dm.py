@@ -28,7 +28,7 @@ from .base import Shape, Solver, Step
 from .linear import CG_ITERATIONS, CG_TOLERANCE, Normal
 
 SMALLEST_NOISE = 1e-4
-DECAY, HIGHEST, LOWEST = 0.9, 10.0, 0.3
+DECAY, HIGHEST, LOWEST, FULL_RUN = 0.9, 10.0, 0.3, 100
 # The prior step's own grid.
 SDE_RANGE = (80.0, 0.002)
 # Draws of one step: the prior's chain first, the likelihood's from here on.
@@ -62,9 +62,12 @@ class PnPDM(Solver):
 
     @classmethod
     def schedule(cls, steps: int | None) -> Tensor:
-        """rho_k = max(10 0.9^k, 0.3). A schedule has to fall, so the levels held at 0.3 differ in their sixth digit."""
-        count = 100 if steps is None else checks.whole(steps, "steps", 1)
-        k = torch.arange(count, dtype=torch.float64)
+        """rho_k = max(10 0.9^k, 0.3) for 100 steps; other numbers of them walk the same curve faster or slower.
+
+        A schedule has to fall, so the levels held at 0.3 differ in their sixth digit.
+        """
+        count = FULL_RUN if steps is None else checks.whole(steps, "steps", 1)
+        k = torch.arange(count, dtype=torch.float64) * FULL_RUN / count
         rho = (HIGHEST * DECAY**k).clamp_min(LOWEST) * (1 - 1e-6 * k)
         return torch.cat([rho, torch.zeros(1, dtype=torch.float64)])
 

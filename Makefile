@@ -12,6 +12,9 @@ TORCH  := torch==2.13.0
 # deepinv, an independent oracle of the tests, is installed without its torchvision, which would replace this torch.
 NATIVE := CMakeLists.txt $(shell find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.inl' -o -name 'CMakeLists.txt')
 
+# Type stubs of TensorRT, for mypy alone: beside the environment, where they would pass for an installed `tensorrt`.
+STUBS  := build/stubs
+
 .PHONY: install demo test test-slow lint format bench clean
 .DELETE_ON_ERROR:
 
@@ -24,6 +27,10 @@ $(VENV)/installed: pyproject.toml constraints.txt $(NATIVE)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps deepinv
 	touch $@
 
+$(STUBS)/tensorrt/__init__.pyi: constraints.txt | $(VENV)/installed
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(STUBS) tensorrt-stubs
+	touch $@
+
 demo: install
 	$(BIN)/lmaps demo -o $(DEMO)
 
@@ -33,13 +40,17 @@ test: install lint
 test-slow: install
 	$(BIN)/python -m pytest -m slow
 
-# mypy does not see through an editable install, so it is shown the package as links.
-lint: install
+# mypy does not see through an editable install, so it is shown the package as links. The stubs of TensorRT have parameters
+# named `in` and one without a default after others, which no parser takes; mypy reads a mended copy.
+lint: install $(STUBS)/tensorrt/__init__.pyi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p build/typing/lmaps
 	for f in lmaps/*; do ln -sfn "$(CURDIR)/$$f" build/typing/lmaps/; done
 	for d in engine kernels export; do ln -sfn "$(CURDIR)/$$d" build/typing/lmaps/$$d; done
+	for d in tensorrt tensorrt_bindings; do mkdir -p build/typing/$$d; for f in $(STUBS)/$$d/*.pyi; do \
+	  (echo '# mypy: ignore-errors'; sed -E 's/([(,] ?)in: /\1in_: /g; s/channel_axis: int\)/channel_axis: int = ...)/' $$f) \
+	  > build/typing/$$d/$$(basename $$f); done; done
 	cd build/typing && MYPYPATH=. "$(CURDIR)/$(BIN)/mypy" --config-file "$(CURDIR)/pyproject.toml" -p lmaps
 
 format: install

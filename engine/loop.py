@@ -60,16 +60,21 @@ def run(
     path = [Step(i, sigmas[i], sigmas[i + 1], observed, denoise, tuple(seeds), memory) for i in range(steps)]
     x = solver.begin(initial_state(shape[1:], sigmas[0], seeds, y.device), path[0])
     for i, at in enumerate(path):
-        with torch.set_grad_enabled(solver.needs_gradient):
-            x = x.requires_grad_(solver.needs_gradient)
-            xhat = denoise(x, at.levels(x))
-            x0 = solver.estimate(xhat, x, at).detach()
-        x = solver.transition(x0, x.detach(), at)
+        x0, x = advance(denoise, solver, x, at)
         if not bool(torch.isfinite(x.sum())):
             return x0, "diverged", i + 1
         if callback is not None and callback(Progress(i + 1, steps, at.sigma, x0)) is False:
             return x0, "cancelled", i + 1
     return x, "ok", steps
+
+
+def advance(denoise: Denoise, solver: Solver, x: Tensor, at: Step) -> tuple[Tensor, Tensor]:
+    """One turn of the loop: (x0, the next x). What `run` repeats, and what a CUDA graph records (see `captured`)."""
+    with torch.set_grad_enabled(solver.needs_gradient):
+        x = x.requires_grad_(solver.needs_gradient)
+        xhat = denoise(x, at.levels(x))
+        x0 = solver.estimate(xhat, x, at).detach()
+    return x0, solver.transition(x0, x.detach(), at)
 
 
 def sample(

@@ -33,6 +33,7 @@ def _spectral_kernel(
     lam_channel: tl.tensor,
     STEPS: tl.constexpr,
     PARTS: tl.constexpr,
+    CORRECTION: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
     keep, gain, eta = inner_constants(table_ptr, step_ptr)
@@ -43,7 +44,8 @@ def _spectral_kernel(
     c = tl.load(c_ptr + here, mask=inside, other=0.0)
     b = tl.load(b_ptr + here, mask=inside, other=0.0)
     q = filter_gain(keep + gain * lam, eta, STEPS)
-    tl.store(out_ptr + here, c + q * gain * (b - lam * c), mask=inside)
+    change = q * gain * (b - lam * c)
+    tl.store(out_ptr + here, change if CORRECTION else c + change, mask=inside)
 
 
 def apply(
@@ -54,12 +56,15 @@ def apply(
     step: int | Tensor,
     inner: int | None,
     *,
+    correction: bool = False,
     out: Tensor | None = None,
     block: int = BLOCK,
 ) -> Tensor:
     """Filtered coefficients. c, b: float32 or complex64 [B, C, ...]; lam: float32 [1 or B, 1 or C, ...], >= 0.
 
     inner=None gives the exact minimiser. `out` may be c. Complex numbers are handled as interleaved pairs.
+    correction: only what is added to c. For a basis of the directions that H sees, and so that rounding is relative to the
+    correction, not to the picture.
     """
     if c.dtype not in (torch.float32, torch.complex64):
         raise TypeError(f"c must be float32 or complex64, got {c.dtype}")
@@ -90,6 +95,7 @@ def apply(
         *strides,
         STEPS=arguments.inner_steps(inner),
         PARTS=parts,
+        CORRECTION=correction,
         BLOCK=block,
     )
     return out

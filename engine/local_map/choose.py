@@ -7,9 +7,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..operators import PhaseRetrieval
 from ..operators.base import LinearOperator, Operator
 from .autograd import Autograd
+from .device import Index
 from .onchip import OnChip
 from .polynomial import Polynomial
 from .reference import Observed, Reference
@@ -22,15 +22,21 @@ class Strategy(Protocol):
     """One way to solve the local MAP step. Built once for an operator, a shape and a schedule; then
 
     observe(y):  what can be computed from a measurement once and shared by all steps.
-    solve(xhat, observed, index):  the local MAP estimate at step `index` of the schedule, [B, C, H, W].
+    solve(xhat, observed, index):  the local MAP estimate at step `index` of the schedule, [B, C, H, W]; a number, or an
+        index on the device that is not read back, so that a CUDA graph can record the step once and replay it for all.
+    kind(index):  which launches step `index` takes; steps of one kind share a recording.
+    capturable:  on a GPU, `solve` only enqueues work, the same for all steps of a kind.
     Nothing of a measurement is kept inside, so one strategy serves several requests at a time.
     """
 
     name: str
+    capturable: bool
 
     def observe(self, y: Tensor) -> Observed: ...
 
-    def solve(self, xhat: Tensor, observed: Observed, index: int) -> Tensor: ...
+    def solve(self, xhat: Tensor, observed: Observed, index: Index) -> Tensor: ...
+
+    def kind(self, index: int) -> int: ...
 
     def describe(self) -> dict[str, object]: ...
 
@@ -48,8 +54,16 @@ def choose(operator: Operator, shape: Sequence[int]) -> str:
     return Autograd.name
 
 
-def build(operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape: Sequence[int]) -> Strategy:
+def build(
+    operator: Operator,
+    settings: LocalMAP,
+    sigmas: Sequence[float],
+    shape: Sequence[int],
+    largest: float | None = None,
+) -> Strategy:
     """The strategy that `settings.strategy` names, or the one `choose` picks for "auto".
+
+    largest: lmax(H^T H) where it is known already; the polynomial works it out otherwise.
 
     Raises ValueError naming the operator and the mend when a forced strategy cannot serve it.
     """
@@ -60,7 +74,7 @@ def build(operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape
         return Autograd(operator, settings, sigmas)
     if name == OnChip.name:
         return OnChip(operator, settings, sigmas, shape)
-    if name == Stepped.name and isinstance(operator, PhaseRetrieval):
+    if name == Stepped.name and Stepped.serves(operator, shape):
         return Stepped(operator, settings, sigmas, shape)
     if not isinstance(operator, LinearOperator):
         raise ValueError(
@@ -69,5 +83,5 @@ def build(operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape
     if name == Spectral.name:
         return Spectral(operator, settings, sigmas, shape)
     if name == Polynomial.name:
-        return Polynomial(operator, settings, sigmas, shape)
+        return Polynomial(operator, settings, sigmas, shape, largest=largest)
     raise ValueError(f"strategy {name!r} does not serve {type(operator).__name__}: use auto")

@@ -13,6 +13,7 @@ from ...kernels import available
 from ..operators import HDR, JPEG, Quantize
 from ..operators.base import Operator
 from . import cpu, gpu
+from .device import Index, Solve, on_gpu, on_host, place
 from .reference import Observed
 from .settings import LocalMAP
 
@@ -21,14 +22,17 @@ class OnChip:
     """x <- x - eta [(1 - r)(x - xhat) + r k2 J^T(H(x) - y)], all K at once, for HDR, quantisation and JPEG; float32."""
 
     name = "onchip"
+    capturable = True
 
     def __init__(self, operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape: Sequence[int]) -> None:
         device = operator.device
         self.settings = settings
-        if device.type == "cuda":
+        fused: Solve | None
+        if on_gpu(device):
             fused, self.kernel = gpu.fused(operator, settings, sigmas, shape, device), "triton"
         else:
-            fused, self.kernel = cpu.fused(operator, settings, sigmas), cpu.describe()
+            compiled, self.kernel = cpu.fused(operator, settings, sigmas), cpu.describe()
+            fused = on_host(compiled) if compiled is not None else None
         if fused is None:
             raise ValueError(f"{type(operator).__name__} has no fused steps on {device} here: use strategy auto")
         self.fused = fused
@@ -37,16 +41,19 @@ class OnChip:
     def serves(operator: Operator, shape: Sequence[int]) -> bool:
         if not isinstance(operator, HDR | Quantize | JPEG):
             return False
-        if operator.device.type != "cuda":
+        if not on_gpu(operator.device):
             return True
         return available()[0] and not (isinstance(operator, JPEG) and not gpu.whole_macroblocks(operator, shape))
 
     def observe(self, y: Tensor) -> Observed:
         return (y.contiguous(),)
 
-    def solve(self, xhat: Tensor, observed: Observed, index: int) -> Tensor:
+    def solve(self, xhat: Tensor, observed: Observed, index: Index) -> Tensor:
         (y,) = observed
-        return self.fused(xhat, y, index)
+        return self.fused(xhat, y, place(index))
+
+    def kind(self, index: int) -> int:
+        return 0
 
     def describe(self) -> dict[str, object]:
         return {"strategy": self.name, "inner_steps": self.settings.inner_steps, "kernel": self.kernel}

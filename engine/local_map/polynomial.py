@@ -19,6 +19,9 @@ import torch
 from torch import Tensor
 
 from ..operators.base import LinearOperator, Operator, norm_squared
+from .device import Index, number, on_gpu
+from .gpu_linear import normal
+from .polynomial_gpu import Recurrence
 from .reference import Observed
 from .settings import LocalMAP
 
@@ -79,6 +82,7 @@ class Polynomial:
     """The polynomial form of K steps, its degree chosen for each noise level."""
 
     name = "polynomial"
+    capturable = True
 
     def __init__(
         self,
@@ -87,12 +91,20 @@ class Polynomial:
         sigmas: Sequence[float],
         shape: Sequence[int],
         tolerance: float = TOLERANCE,
+        largest: float | None = None,
     ) -> None:
+        """largest: lmax(H^T H) where it is known; by power iteration otherwise."""
         self.operator, self.settings = operator, settings
-        bound = SAFETY * norm_squared(operator, tuple(shape))
+        bound = SAFETY * (norm_squared(operator, tuple(shape)) if largest is None else largest)
         if bound == 0:
             raise ValueError(f"{type(operator).__name__} maps every picture to zero: there is nothing to restore from")
         self.series = [expand(settings, s, bound, tolerance) for s in sigmas if s > 0]
+        self._gpu: Recurrence | None = None
+        self.kernel = "torch"
+        if on_gpu(operator.device):
+            times, self.kernel = normal(operator, shape, operator.device)
+            coefficients = [s.coefficients for s in self.series]
+            self._gpu = Recurrence(coefficients, bound, times, operator.device)
 
     @staticmethod
     def serves(operator: Operator, shape: Sequence[int]) -> bool:
@@ -101,13 +113,19 @@ class Polynomial:
     def observe(self, y: Tensor) -> Observed:
         return (self.operator.adjoint(y),)
 
-    def solve(self, xhat: Tensor, observed: Observed, index: int) -> Tensor:
+    def solve(self, xhat: Tensor, observed: Observed, index: Index) -> Tensor:
         (target,) = observed
-        return xhat + self.series[index].apply(self.operator, target - self.operator.normal(xhat))
+        if self._gpu is not None:
+            return xhat + self._gpu.apply(target - self._gpu.normal(xhat), index)
+        return xhat + self.series[number(index)].apply(self.operator, target - self.operator.normal(xhat))
+
+    def kind(self, index: int) -> int:
+        return self._gpu.degrees[index] if self._gpu is not None else 0
 
     def describe(self) -> dict[str, object]:
         return {
             "strategy": self.name,
             "inner_steps": self.settings.inner_steps,
             "degrees": [s.degree for s in self.series],
+            "kernel": self.kernel,
         }

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..operators.base import LinearOperator, Operator
+from .device import Index, number
 from .settings import EXACT, LocalMAP
 
 Observed = tuple[Tensor, ...]
@@ -17,6 +18,7 @@ class Reference:
     """x <- x - eta [(1 - r)(x - xhat) + r k2 J^T(H(x) - y)], K times from x = xhat, in whatever precision xhat has."""
 
     name = "reference"
+    capturable = False
 
     def __init__(self, operator: Operator, settings: LocalMAP, sigmas: Sequence[float]) -> None:
         if settings.inner_steps == EXACT and not operator.linear:
@@ -26,9 +28,9 @@ class Reference:
     def observe(self, y: Tensor) -> Observed:
         return (y,)
 
-    def solve(self, xhat: Tensor, observed: Observed, index: int) -> Tensor:
+    def solve(self, xhat: Tensor, observed: Observed, index: Index) -> Tensor:
         (y,) = observed
-        sigma = self.sigmas[index]
+        sigma = self.sigmas[number(index)]
         pull, weight = 1 - self.settings.r(sigma), self.settings.weight(sigma)
         if self.settings.inner_steps == EXACT:
             assert isinstance(self.operator, LinearOperator)
@@ -38,6 +40,9 @@ class Reference:
             g = pull * (x - xhat) + weight * self.operator.data_gradient(x, y)
             x = x - self.settings.eta * g
         return x
+
+    def kind(self, index: int) -> int:
+        return 0
 
     def describe(self) -> dict[str, object]:
         return {"strategy": self.name, "inner_steps": self.settings.inner_steps}

@@ -69,12 +69,14 @@ class LocalMAP:
         m = (1 - r) + r k2 lam,    q(m) = (1 - (1 - eta m)^K) / m,    q = 1 / m for K -> infinity.
         float64 in, float64 out. Directions that H does not see (lam = 0 to rounding) are left alone.
         """
-        lam = eigenvalues.double()
-        w = self.weight(sigma)
-        m = (1 - self.r(sigma)) + w * lam
+        return self.filter_of(eigenvalues.double(), 1 - self.r(sigma), self.weight(sigma))
+
+    def filter_of(self, lam: Tensor, pull: float | Tensor, weight: float | Tensor) -> Tensor:
+        """`filter` for given pull = 1 - r and weight = r k2, numbers or scalars on lam's device."""
+        m = pull + weight * lam
         if self.inner_steps == EXACT:
-            return (w / m) * (lam > 1e-12 * lam.amax())
-        return w * geometric(m, self.eta, int(self.inner_steps))
+            return (weight / m) * (lam > 1e-12 * lam.amax())
+        return weight * geometric(m, self.eta, int(self.inner_steps))
 
 
 def geometric(m: Tensor, eta: float, steps: int) -> Tensor:

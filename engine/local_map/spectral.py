@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from ..operators.base import LinearOperator, Operator, Spectrum
+from .device import Index, OnDevice, gather, on_gpu, place, settle, weights
+from .gpu_linear import closed_form
 from .reference import Observed
 from .settings import LocalMAP
 
@@ -24,6 +26,7 @@ class Spectral:
     """The closed form of K steps (or of the exact minimiser) for operators with a `spectrum`."""
 
     name = "spectral"
+    capturable = True
 
     def __init__(
         self,
@@ -40,25 +43,43 @@ class Spectral:
         self.basis: Spectrum = basis.seen or basis
         self.dtype = dtype
         self.eigenvalues = self.basis.eigenvalues.to(dtype)
+        where = operator.device
+        self._fused = closed_form(operator, self.basis, settings, sigmas, shape, where) if on_gpu(where) else None
+        self._weights = weights(settings, sigmas, where)
         steps = [s for s in sigmas if s > 0]
         fits = len(steps) * self.eigenvalues.numel() * dtype.itemsize <= TABLE_BYTES
-        self._filters = [self._make_filter(s) for s in steps] if fits else None
+        self._filters = [self._make_filter(s) for s in steps] if fits and self._fused is None else None
 
     @staticmethod
     def serves(operator: Operator, shape: Sequence[int]) -> bool:
         return isinstance(operator, LinearOperator) and operator.spectrum(tuple(shape)) is not None
 
     def observe(self, y: Tensor) -> Observed:
+        if self._fused is not None:
+            return (self._fused.observe(y),)
         return (self.basis.to_basis(self.operator.adjoint(y)),)
 
-    def solve(self, xhat: Tensor, observed: Observed, index: int) -> Tensor:
+    def solve(self, xhat: Tensor, observed: Observed, index: Index) -> Tensor:
         (target,) = observed
-        gain = self._filters[index] if self._filters is not None else self._make_filter(self.sigmas[index])
+        if self._fused is not None:
+            return self._fused.solve(xhat, target, place(index))
+        gain = self._gain(settle(index, self._weights.device))
         misfit = torch.addcmul(target, self.eigenvalues, self.basis.to_basis(xhat), value=-1)
         return xhat + self.basis.from_basis(misfit.mul_(gain))
 
+    def kind(self, index: int) -> int:
+        return 0
+
     def describe(self) -> dict[str, object]:
-        return {"strategy": self.name, "inner_steps": self.settings.inner_steps}
+        kernel = "torch" if self._fused is None else self._fused.kernel
+        return {"strategy": self.name, "inner_steps": self.settings.inner_steps, "kernel": kernel}
+
+    def _gain(self, index: Index) -> Tensor:
+        """The filter of a step: from the table, or worked out on the device for an index that is there."""
+        if isinstance(index, OnDevice):
+            pull, weight = gather(self._weights, index).unbind()
+            return self.settings.filter_of(self.basis.eigenvalues.double(), pull, weight).to(self.dtype)
+        return self._filters[index] if self._filters is not None else self._make_filter(self.sigmas[index])
 
     def _make_filter(self, sigma: float) -> Tensor:
         return self.settings.filter(self.basis.eigenvalues, sigma).to(self.dtype)

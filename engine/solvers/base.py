@@ -46,6 +46,10 @@ class Step:
             like.dtype
         )
 
+    def transition(self, x0: Tensor, x: Tensor, rho: float) -> Tensor:
+        """Eq. 2 from this step's noise level to the next, with the transition's own noise stream."""
+        return transition(x0, x, self.sigma, self.sigma_next, rho=rho, seeds=self.seeds, step=self.index + 1)
+
 
 class Solver:
     """A method of Figure 2. A subclass supplies `estimate`; the rest has a default and is replaced where its paper says so.
@@ -86,6 +90,18 @@ class Solver:
         """The state at the next noise level (Eq. 2)."""
         return step_to(x0, x, at, self.rho)
 
+    def obstacle(self) -> str | None:
+        """Why its steps cannot be recorded in a CUDA graph, or None where they can.
+
+        They can where `estimate` asks of its `Step` no more than `index` (a number, or an `OnDevice`) and `observed`, and
+        nothing else is overridden.
+        """
+        return f"solver {self.name!r} works out its steps in Python"
+
+    def kind(self, index: int) -> int:
+        """Steps of one kind run the same launches, so that one recording serves them all."""
+        return 0
+
     def describe(self) -> dict[str, object]:
         """What ran, for stats."""
         return {"solver": self.name}
@@ -93,7 +109,7 @@ class Solver:
 
 def step_to(x0: Tensor, x: Tensor, at: Step, rho: float) -> Tensor:
     """Eq. 2 from this step's noise level to the next, with the transition's own noise stream."""
-    return transition(x0, x, at.sigma, at.sigma_next, rho=rho, seeds=at.seeds, step=at.index + 1)
+    return at.transition(x0, x, rho)
 
 
 def ddim_rho(eta: float, at: Step) -> float:

@@ -31,16 +31,24 @@ class LMAPS(Solver):
         strategy: str = "auto",
         data_gradient: DataGradient = "half",
         rho: float = 1.0,
+        largest: float | None = None,
     ) -> None:
+        """largest: lmax(H^T H), for callers that know it; worked out where it is needed otherwise."""
         self.rho = check_rho(rho)
         self.settings = LocalMAP(k1, k2, eta, inner_steps, strategy, data_gradient)
-        self.local_map = build(operator, self.settings, sigmas, shape)
+        self.local_map = build(operator, self.settings, sigmas, shape, largest)
 
     def observe(self, y: Tensor) -> Any:
         return self.local_map.observe(y)
 
     def estimate(self, xhat: Tensor, x: Tensor, at: Step) -> Tensor:
         return self.local_map.solve(xhat, at.observed, at.index)
+
+    def obstacle(self) -> str | None:
+        return None if self.local_map.capturable else f"strategy {self.local_map.name!r} works out its steps in Python"
+
+    def kind(self, index: int) -> int:
+        return self.local_map.kind(index)
 
     def describe(self) -> dict[str, object]:
         return {"solver": self.name, **self.local_map.describe()}

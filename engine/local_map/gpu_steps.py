@@ -1,0 +1,103 @@
+"""K gradient steps launched one by one on a GPU: phase retrieval, blurs and MRI, each step a launch or two in Triton.
+
+Checked in Triton's interpreter; not yet run on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...kernels import available, blur, mri, phase_retrieval, radix
+from ..operators import Blur, PhaseRetrieval
+from ..operators.base import Operator
+from ..operators.phase_retrieval import even_half
+from .device import Solve, table
+from .gpu_linear import blur_plan
+from .settings import LocalMAP
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """K launched steps: `observe` is done once a measurement; kernel names what runs, for stats."""
+
+    observe: Callable[[Tensor], Tensor]
+    solve: Solve
+    kernel: str
+
+
+def serves(operator: Operator) -> bool:
+    """There are step kernels for this kind of operator, and they run here."""
+    return isinstance(operator, PhaseRetrieval | Blur) and available()[0]
+
+
+def launched(
+    operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape: Sequence[int], device: torch.device
+) -> Launched:
+    """The steps of `operator`. Raises ValueError for one that has no step kernels, or a size that they do not take."""
+    rows, steps = table(settings, sigmas, device), settings.whole_steps()
+    if isinstance(operator, PhaseRetrieval):
+        return _phase_retrieval(operator, rows, steps, shape, device)
+    if isinstance(operator, Blur):
+        return _blur(operator, rows, steps, shape, device)
+    raise ValueError(f"{type(operator).__name__} has no step kernels: use strategy auto")
+
+
+def _phase_retrieval(
+    operator: PhaseRetrieval, rows: Tensor, steps: int, shape: Sequence[int], device: torch.device
+) -> Launched:
+    """In the way that was the quickest when measured here."""
+    frame = operator.measurement_size(shape[2], shape[3])
+    plan, way = _frame(frame, device), "torch"
+    if plan.down.tables.numel():
+        picture = torch.zeros(tuple(shape), device=device)
+        half = phase_retrieval.measurement(torch.ones((*shape[:2], *frame), device=device))
+        way = _quickest(device, lambda: phase_retrieval.fastest_way(picture, half, plan, rows, 0, steps))
+    return Launched(
+        lambda y: even_half(y).contiguous(),
+        lambda xhat, y, index: phase_retrieval.run(way, xhat.contiguous(), y, plan, rows, index, steps),
+        f"phase-retrieval {way}",
+    )
+
+
+def _frame(frame: tuple[int, int], device: torch.device) -> phase_retrieval.Plan:
+    """The transforms of a frame; for lengths that the kernels do not take, their lengths alone, which is enough for torch."""
+    try:
+        return phase_retrieval.plan(*frame, device)
+    except ValueError:
+        down, across = (radix.Axis(length, 0, 0, torch.empty(0, device=device)) for length in frame)
+        return phase_retrieval.Plan(down, across)
+
+
+def _quickest(device: torch.device, measure: Callable[[], str]) -> str:
+    """The way that `measure` finds on a GPU; in the interpreter, where there is nothing to measure, the kernels."""
+    return measure() if device.type == "cuda" else "ieee"
+
+
+def _blur(operator: Blur, rows: Tensor, steps: int, shape: Sequence[int], device: torch.device) -> Launched:
+    plan = blur_plan(operator, device)
+    blur.check_size(plan, shape[2], shape[3])
+    return Launched(
+        lambda y: y.contiguous(),
+        lambda xhat, y, index: blur.steps(xhat.contiguous(), y, plan, rows, index, steps),
+        "triton blur",
+    )
+
+
+def mri_steps(maps: Tensor, mask: Tensor, rows: Tensor, steps: int, batch: int) -> Launched:
+    """Cartesian MRI with coil maps, complex [1 or B, coils, H, W], and mask [1 or B, 1, H, W], zero frequency in the middle.
+
+    x [B, 2, H, W] is (real, imaginary); y complex [B, coils, H, W]. In the way that was the quickest when measured here.
+    """
+    plan = mri.plan(maps, mask)
+    picture = torch.zeros((batch, 2, *maps.shape[2:]), device=maps.device)
+    empty = torch.zeros((batch, *maps.shape[1:]), dtype=maps.dtype, device=maps.device)
+    way = _quickest(maps.device, lambda: mri.fastest_way(picture, mri.measurement(empty), plan, rows, 0, steps))
+    return Launched(
+        mri.measurement,
+        lambda xhat, y, index: mri.run(way, xhat.contiguous(), y, plan, rows, index, steps),
+        f"mri {way}",
+    )

@@ -1,4 +1,4 @@
-"""The command line: `lmaps restore`, `degrade`, `demo`, `info`.
+"""The command line: `lmaps restore`, `degrade`, `demo`, `info`, `bench`.
 
 Nothing heavy is imported here, so that `lmaps --help` answers at once; commands import what they run.
 """
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .bench import bench
 from .degrade import degrade
 from .demo import demo
 from .errors import OneLineErrors
@@ -43,6 +44,7 @@ def _options(
 
 for _command in (restore, degrade, demo, info):
     app.command()(_command)
+app.add_typer(bench, name="bench")
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""What `lmaps bench` measures: quality of methods by task, latency, and quality against time."""

@@ -1,5 +1,6 @@
 """Networks that others trained: ADM, EDM's DhariwalUNet and SongUNet; recognised from a checkpoint's tensors."""
 
-from .recognise import ARCHITECTURES, Recognised, recognise
+from .build import ARCHITECTURES
+from .recognise import Recognised, recognise
 
 __all__ = ["ARCHITECTURES", "Recognised", "recognise"]

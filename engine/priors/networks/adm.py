@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from .adm_blocks import AttentionBlock, Downsample, Head, ResBlock, Stage, TimeEmbedding, Upsample
 from .adm_config import ADMConfig
-from .layers import Sinusoids
+from .layers import Sinusoids, checked_label
 
 
 class ADM(nn.Module):
@@ -25,7 +25,7 @@ class ADM(nn.Module):
 
     def __init__(self, config: ADMConfig, class_label: int | None = None) -> None:
         super().__init__()
-        self.config, self.class_label = config, _checked_label(class_label, config.num_classes)
+        self.config, self.class_label = config, checked_label(class_label, config.num_classes)
         embedding = 4 * config.model_channels
         self.waves = Sinusoids(config.model_channels)
         self.time_embed = TimeEmbedding(config.model_channels, embedding)
@@ -111,13 +111,3 @@ class _Builder:
         return ResBlock(
             self.width, self.width, self.embedding, scale_shift=self.config.use_scale_shift_norm, resample="up"
         )
-
-
-def _checked_label(label: int | None, classes: int | None) -> int | None:
-    if classes is None:
-        if label is not None:
-            raise ValueError(f"class_label = {label}, but the network is not class-conditional; leave it out")
-        return None
-    if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < classes:
-        raise ValueError(f"the network is class-conditional: class_label must lie in 0 .. {classes - 1}, got {label!r}")
-    return label

@@ -49,6 +49,8 @@ class ADMConfig:
         rates = [2**level for level in range(len(self.channel_mult))]
         if strange := set(self.attention_resolutions) - set(rates):
             raise ValueError(f"attention_resolutions must be among the downsampling rates {rates}, got {strange}")
+        if self.in_channels == self.out_channels == 6:
+            raise ValueError("6 channels in and out: an upsampler, which needs a small picture beside the noisy one")
         if self.out_channels not in (self.in_channels, 2 * self.in_channels):
             raise ValueError(f"out_channels must be in_channels or twice it, got {self.out_channels}")
 
@@ -90,7 +92,9 @@ def adm_config_from_weights(
     stem, middle = _shape(shapes, "input_blocks.0.0.weight"), _shape(shapes, "middle_block.0.in_layers.2.weight")
     model_channels = _shape(shapes, "time_embed.0.weight")[1]
     inputs, outputs = _indices(shapes, "input_blocks"), _indices(shapes, "output_blocks")
-    entries = max(outputs, default=-1) + 1
+    if not outputs:
+        raise ValueError("the weights have no output_blocks: an encoder or a classifier, not a denoiser")
+    entries = outputs[-1] + 1
     blocks = _blocks_a_level(shapes, inputs, outputs)
     if entries % (blocks + 1):
         raise ValueError(f"{entries} output_blocks cannot be {blocks + 1} a level: not a guided-diffusion U-Net")
@@ -130,8 +134,8 @@ def _blocks_a_level(shapes: Shapes, inputs: list[int], outputs: list[int]) -> in
         up = (f"output_blocks.{i}.{k}.{name}" for k in (1, 2) for name in ("in_layers.2.weight", "conv.weight"))
         if any(key in shapes for key in up):
             return i
-    gaps = sorted(set(range(max(inputs, default=0))) - set(inputs))
-    return gaps[0] - 1 if gaps else max(outputs, default=0)
+    gaps = sorted(set(range(inputs[-1])) - set(inputs))
+    return gaps[0] - 1 if gaps else outputs[-1]
 
 
 def _indices(shapes: Shapes, group: str) -> list[int]:

@@ -6,12 +6,13 @@ it stays in float32: norm statistics, scale-shift and SiLU, the noise-level embe
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from ..norm import fused_runs
 
 _REDUCED = (torch.float16, torch.bfloat16)
 
@@ -28,43 +29,21 @@ class Norm(nn.GroupNorm):
         self.silu = silu
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-        if _use_kernel(x, scale):
-            return _fused(x, self, scale, shift)
+        if fused_runs(x, *(t for t in (self.weight, self.bias, scale, shift) if t is not None)):
+            return self._fused(x, scale, shift)
         wide = x.float() if x.dtype in _REDUCED else x
         h = functional.group_norm(wide, self.num_groups, self.weight, self.bias, self.eps)
         if scale is not None and shift is not None:
             h = h * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
         return (functional.silu(h) if self.silu else h).to(x.dtype)
 
+    def _fused(self, x: Tensor, *modulation: Tensor | None) -> Tensor:
+        from ....kernels import group_norm
 
-def _use_kernel(x: Tensor, scale: Tensor | None) -> bool:
-    """Fused in Triton? Not where a graph is traced (the compiler fuses by itself), nor where a gradient is wanted."""
-    if not x.is_cuda or torch.compiler.is_compiling() or x.dtype == torch.float64:
-        return False
-    needs_gradient = x.requires_grad or (scale is not None and scale.requires_grad)
-    return not (torch.is_grad_enabled() and needs_gradient) and _kernels_here()
-
-
-@functools.cache
-def _kernels_here() -> bool:
-    from ....kernels import available
-
-    return available()[0]
-
-
-def _fused(x: Tensor, norm: Norm, scale: Tensor | None, shift: Tensor | None) -> Tensor:
-    from ....kernels import group_norm
-
-    return group_norm.apply(
-        x.contiguous(memory_format=torch.channels_last),
-        norm.num_groups,
-        norm.weight,
-        norm.bias,
-        scale=None if scale is None else scale.contiguous(),
-        shift=None if shift is None else shift.contiguous(),
-        eps=norm.eps,
-        silu=norm.silu,
-    )
+        scale, shift = (None if m is None else m.contiguous() for m in modulation)
+        return group_norm.apply(
+            x, self.num_groups, self.weight, self.bias, scale=scale, shift=shift, eps=self.eps, silu=self.silu
+        )
 
 
 class FloatLinear(nn.Module):
@@ -111,6 +90,36 @@ class Sinusoids(nn.Module):
         phase = t[:, None] * self.frequencies
         waves = (phase.sin(), phase.cos()) if self.sine_first else (phase.cos(), phase.sin())
         return torch.cat(waves, dim=1)
+
+
+class FourierWaves(nn.Module):
+    """c [B] -> [B, width]: sin(2 pi c f_i), then cos(2 pi c f_i), with random frequencies f_i from the checkpoint."""
+
+    freqs: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        if width < 2 or width % 2:
+            raise ValueError(f"a Fourier embedding needs an even width, got {width}")
+        self.register_buffer("freqs", 16 * torch.randn(width // 2))
+
+    def forward(self, c: Tensor) -> Tensor:
+        phase = c[:, None] * (2 * math.pi * self.freqs)
+        return torch.cat([phase.sin(), phase.cos()], dim=1)
+
+
+def checked_label(label: int | None, classes: int | None) -> int | None:
+    """The class of all pictures of a class-conditional network; None for a network without classes.
+
+    Raises ValueError for a label that is missing, out of range, or given to a network without classes.
+    """
+    if not classes:
+        if label is not None:
+            raise ValueError(f"class_label = {label}, but the network is not class-conditional; leave it out")
+        return None
+    if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < classes:
+        raise ValueError(f"the network is class-conditional: class_label must lie in 0 .. {classes - 1}, got {label!r}")
+    return label
 
 
 def tokens(x: Tensor) -> Tensor:

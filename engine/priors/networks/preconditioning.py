@@ -126,12 +126,12 @@ class ImprovedTimestep(nn.Module):
 
 def linear_betas(start: float = 1e-4, end: float = 0.02, steps: int = 1000) -> list[float]:
     """beta_k evenly spaced from start to end: [steps]."""
-    return list(np.linspace(start, end, steps))
+    return [float(beta) for beta in np.linspace(start, end, steps)]
 
 
 def scaled_linear_betas(start: float, end: float, steps: int = 1000) -> list[float]:
     """beta_k whose square roots are evenly spaced: [steps]."""
-    return list(np.linspace(start**0.5, end**0.5, steps) ** 2)
+    return [float(beta) for beta in np.linspace(start**0.5, end**0.5, steps) ** 2]
 
 
 def cosine_betas(steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> list[float]:
@@ -140,4 +140,4 @@ def cosine_betas(steps: int = 1000, offset: float = 0.008, largest: float = 0.99
     Source: Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models", section 3.2.
     """
     f = np.cos(0.5 * np.pi * (np.arange(steps + 1) / steps + offset) / (1 + offset)) ** 2
-    return list(np.minimum(1 - f[1:] / f[:-1], largest))
+    return [float(beta) for beta in np.minimum(1 - f[1:] / f[:-1], largest)]

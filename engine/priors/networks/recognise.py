@@ -1,4 +1,4 @@
-"""Which network a checkpoint holds, from the names and shapes of its tensors alone; and the builders of those networks.
+"""Which network a checkpoint holds, from the names and shapes of its tensors alone.
 
     found  = recognise({name: tuple(tensor.shape) for name, tensor in checkpoint.items()})
     module = ARCHITECTURES[found.architecture](found.settings)             # may be under torch.device("meta")
@@ -16,18 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import nn
-
-from .adm import ADM
 from .adm_config import ADMConfig, Shapes, adm_config_from_weights
-from .preconditioning import (
-    LinearTimestep,
-    NoiseEstimateDenoiser,
-    TableTimestep,
-    cosine_betas,
-    linear_betas,
-    scaled_linear_betas,
-)
+from .edm_config import DhariwalConfig, SongConfig, dhariwal_config_from_weights, song_config_from_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +26,7 @@ class Recognised:
 
     architecture: a key of ARCHITECTURES.  settings: JSON-able; what its builder takes.
     key_prefix:   what stands before the network's own names in the checkpoint ("module.", "model._orig_mod.", "").
-    ignored:      names of the checkpoint that the network computes itself.
+    ignored:      names in the checkpoint of tables that the denoiser computes itself.
     assumed:      what the weights do not say and `settings` takes for granted, in plain sentences for the user.
     """
 
@@ -49,107 +39,106 @@ class Recognised:
     def module_key(self, key: str) -> str | None:
         """The name in the built module's state_dict of a tensor of the checkpoint; None where it is not needed.
 
-        A name without the prefix is returned as it is, and the comparison of the two state_dicts will list it.
+        A name without the prefix is returned as it is: the comparison of the two state_dicts will list it.
         """
         if key in self.ignored:
             return None
         return f"network.{key.removeprefix(self.key_prefix)}" if key.startswith(self.key_prefix) else key
 
 
-def recognise(shapes: Shapes, *, class_label: int | None = None) -> Recognised:
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """anchor: a tensor that every such network has, and no other one.  find: config and what it had to assume."""
+
+    architecture: str
+    title: str
+    anchor: str
+    find: Callable[[Shapes], tuple[ADMConfig | DhariwalConfig | SongConfig, dict[str, Any], list[str]]]
+
+
+def recognise(
+    shapes: Shapes, *, class_label: int | None = None, preconditioning: Mapping[str, Any] | None = None
+) -> Recognised:
     """The network whose checkpoint has these tensors (name -> shape).
 
-    class_label: the class of all pictures, for a class-conditional network. Prefixes such as "module.", "model.",
-    "_orig_mod." are found by themselves. Raises ValueError, which says what was looked for, where nothing is recognised
-    and where the tensors of a recognised family do not fit together.
+    class_label:     the class of all pictures. A class-conditional network cannot be built without it.
+    preconditioning: as `ARCHITECTURES` takes it, where the assumed one is wrong; the weights do not tell.
+    Prefixes such as "module.", "model.", "_orig_mod." are found by themselves. Raises ValueError, which says what was
+    looked for, where nothing is recognised and where the tensors of a recognised family do not fit together.
     """
-    for anchor, family in _FAMILIES.items():
-        prefixes = sorted({key[: -len(anchor)] for key in shapes if key == anchor or key.endswith(f".{anchor}")})
+    for family in _FAMILIES:
+        prefixes = sorted({key.removesuffix(family.anchor) for key in shapes if _ends_with(key, family.anchor)})
         if len(prefixes) > 1:
             raise ValueError(f"the checkpoint holds several networks, under {prefixes}; hand in one of them")
         if prefixes:
-            prefix = prefixes[0]
-            inner = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
-            return family(inner, prefix, class_label)
-    looked_for = " or ".join(f"{anchor!r} ({_NAMES[anchor]})" for anchor in _FAMILIES)
-    raise ValueError(f"no known network: no tensor is named {looked_for}; there are {_some(shapes)}")
+            return _read(family, shapes, prefixes[0], class_label, preconditioning)
+    looked_for = ", ".join(f"{family.anchor!r} ({family.title})" for family in _FAMILIES)
+    raise ValueError(f"no known network: looked for a tensor named {looked_for}; there are {_some(shapes)}")
+
+
+def _ends_with(key: str, anchor: str) -> bool:
+    return key == anchor or key.endswith(f".{anchor}")
 
 
 def _some(keys: Iterable[str]) -> str:
     names = sorted(keys)
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else "no tensors"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more if names else "no tensors at all"
 
 
-def build_adm(settings: Mapping[str, Any]) -> nn.Module:
-    """{"network": fields of ADMConfig, "betas": ..., "timestep": "continuous" | "table", "class_label": n or None}.
-
-    betas: {"kind": "linear" | "scaled_linear", "start": b, "end": b, "steps": T}, {"kind": "cosine", "steps": T}, or a
-    list of T numbers. timestep: "table" is the exact inverse of the betas (`TableTimestep`), "continuous", for linear
-    betas, the formula of DAPS and EDM (`LinearTimestep`).
-    """
-    config = ADMConfig(**_tuples(settings["network"]))
-    network = ADM(config, settings.get("class_label"))
-    denoiser = NoiseEstimateDenoiser(network, _timestep(settings["betas"], settings["timestep"]))
-    return _described(denoiser, config.in_channels, config.multiple)
-
-
-ARCHITECTURES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {"adm": build_adm}
-
-
-def _recognise_adm(shapes: Shapes, prefix: str, class_label: int | None) -> Recognised:
-    published_64 = shapes.get("label_emb.weight", ()) == (1000, 768) and shapes["time_embed.0.weight"][1] == 192
-    config = adm_config_from_weights(shapes, use_new_attention_order=published_64)
-    betas: dict[str, Any] = {"kind": "linear", "start": 1e-4, "end": 0.02, "steps": 1000}
-    if published_64:
-        betas = {"kind": "cosine", "steps": 1000}
+def _read(
+    family: _Family, shapes: Shapes, prefix: str, class_label: int | None, preconditioning: Mapping[str, Any] | None
+) -> Recognised:
+    inner = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
+    config, usual, assumed = family.find(inner)
+    table = f"{prefix.removesuffix('model.')}u"
+    ignored = (table,) if table in shapes and len(shapes[table]) == 1 else ()
+    if ignored:
+        usual = {"kind": "iddpm", "steps": shapes[table][0] - 1}
+    elif preconditioning is None:
+        assumed = [*assumed, f"preconditioning {usual}"]
     settings = {
-        "network": _lists(asdict(config)),
-        "betas": betas,
-        "timestep": "table" if published_64 else "continuous",
+        "network": {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(config).items()},
+        "preconditioning": dict(usual if preconditioning is None else preconditioning),
         "class_label": class_label,
     }
-    assumed = (
-        f"attention heads are {config.num_head_channels} channels wide",
-        f"trained on {betas['steps']} steps with {betas['kind']} betas, to estimate the noise, timesteps not rescaled",
-    )
-    return Recognised("adm", settings, prefix, assumed=assumed)
+    return Recognised(family.architecture, settings, prefix, ignored, tuple(assumed))
 
 
-_FAMILIES: dict[str, Callable[[Shapes, str, int | None], Recognised]] = {"time_embed.0.weight": _recognise_adm}
-_NAMES = {"time_embed.0.weight": "guided-diffusion / ADM"}
+def _find_adm(shapes: Shapes) -> tuple[ADMConfig, dict[str, Any], list[str]]:
+    """Heads, their order and the betas as the published checkpoint of the same shape has them."""
+    config = adm_config_from_weights(shapes)
+    shape = (config.model_channels, config.num_res_blocks, config.channel_mult)
+    usual: dict[str, Any] = {"kind": "vp"}
+    if shape == (192, 3, (1, 2, 3, 4)):  # 64x64_diffusion.pt
+        config = adm_config_from_weights(shapes, use_new_attention_order=True)
+        usual = {"kind": "ddpm", "betas": {"kind": "cosine", "steps": 1000}}
+    elif shape == (256, 2, (1, 1, 2, 3, 4)) or not config.resblock_updown:  # 128x128_diffusion.pt; improved-diffusion
+        config = adm_config_from_weights(shapes, num_head_channels=None, num_heads=4)
+    heads = f"{config.num_heads} to a block" if config.num_head_channels is None else "64 channels each"
+    order = "by q, k, v first" if config.use_new_attention_order else "by head first"
+    return config, usual, [f"attention heads: {heads}, laid out {order}"]
 
 
-def _timestep(betas: Any, kind: str) -> nn.Module:
-    if kind == "continuous":
-        if not isinstance(betas, Mapping) or betas["kind"] != "linear":
-            raise ValueError(f"timestep 'continuous' is for linear betas; use 'table' for {betas!r}")
-        steps = betas["steps"]
-        return LinearTimestep(steps * betas["start"], steps * (betas["end"] - betas["start"]), steps)
-    if kind != "table":
-        raise ValueError(f"timestep must be 'continuous' or 'table', got {kind!r}")
-    return TableTimestep(betas if not isinstance(betas, Mapping) else _betas(**betas))
+def _find_dhariwal(shapes: Shapes) -> tuple[DhariwalConfig, dict[str, Any], list[str]]:
+    config = dhariwal_config_from_weights(shapes)
+    learnt_variance = config.out_channels == 2 * config.in_channels
+    return config, {"kind": "iddpm"} if learnt_variance else {"kind": "edm", "sigma_data": 0.5}, []
 
 
-def _betas(kind: str, **numbers: Any) -> list[float]:
-    makers: dict[str, Callable[..., list[float]]] = {
-        "linear": linear_betas,
-        "scaled_linear": scaled_linear_betas,
-        "cosine": cosine_betas,
-    }
-    if kind not in makers:
-        raise ValueError(f"betas of kind {kind!r} are unknown; known are {', '.join(makers)}, or give the numbers")
-    return makers[kind](**numbers)
+def _find_song(shapes: Shapes) -> tuple[SongConfig, dict[str, Any], list[str]]:
+    """EDM's own checkpoints were trained with augmentation; those it re-keyed, and InverseBench's, without.
+
+    The latter are VP for DDPM++ and VE for NCSN++.
+    """
+    config = song_config_from_weights(shapes)
+    if config.augment_dim:
+        return config, {"kind": "edm", "sigma_data": 0.5}, []
+    return config, {"kind": "ve"} if config.embedding_type == "fourier" else {"kind": "vp"}, []
 
 
-def _described(denoiser: nn.Module, channels: int, multiple: int) -> nn.Module:
-    denoiser.channels, denoiser.multiple = channels, multiple  # type: ignore[assignment]
-    return denoiser
-
-
-def _lists(facts: dict[str, Any]) -> dict[str, Any]:
-    """As JSON would give it back."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in facts.items()}
-
-
-def _tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
+_FAMILIES = (
+    _Family("adm", "guided-diffusion / ADM", "time_embed.0.weight", _find_adm),
+    _Family("dhariwal", "EDM's DhariwalUNet", "out_norm.weight", _find_dhariwal),
+    _Family("song", "EDM's SongUNet", "map_layer0.weight", _find_song),
+)

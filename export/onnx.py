@@ -1,8 +1,9 @@
 """A denoiser, any nn.Module (x, sigma) -> denoised, to one ONNX graph that is checked before it is kept.
 
 Inputs of the graph: x [B, C, H, W] float32, sigma [B] float32. Output: denoised [B, C, H, W] float32. B is free; H and
-W are any multiples of `multiple`. All arithmetic is float32. With `half` the weights are stored as float16 and cast up
-inside the graph, which every run time folds away when it loads: half the bytes on disk, the same speed.
+W are any multiples of `multiple`. All arithmetic is float32, or with `precision` the matrix products run in 16 bits. With
+`half` the weights are stored as float16 and cast up inside the graph, which every run time folds away when it loads:
+half the bytes on disk, the same speed.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
+
+from .check import TOLERANCES, ExportError, check_export
+from .external_data import check_external_data
+from .half import BFLOAT16_OPSET, HalfPrecision, narrow, opset_of
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto
@@ -25,12 +30,9 @@ if TYPE_CHECKING:
 INPUTS, OUTPUT = ("x", "sigma"), "denoised"
 # OpenVINO 2026 crashes on float32 graphs with static shapes from opset 21 on (GroupNormalization).
 DEFAULT_OPSET = 20
-TOLERANCE = 1e-4
 HALF_TOLERANCE = 1e-2
 
-
-class ExportError(RuntimeError):
-    """The exported graph does not compute what the module computes, or could not be made."""
+Precision = Literal["float32", "float16", "bfloat16"]
 
 
 class Slice(NamedTuple):
@@ -48,36 +50,75 @@ def export_onnx(
     *,
     channels: int,
     multiple: int,
-    opset: int = DEFAULT_OPSET,
+    opset: int | None = None,
+    precision: Precision = "float32",
     half: bool = False,
     external: Mapping[str, Slice] | None = None,
 ) -> None:
     """Write `module` as an ONNX graph to `path`, after comparing it with the module on random inputs.
 
     channels: C of x.  multiple: what H and W must be divisible by.
-    half:     store the weights as float16. The module's weights must be finite and below 65504 in magnitude.
-    external: for some or all of the module's parameters (by name), where their values already lie in a file beside
-              `path`; the graph then points there instead of holding a copy. Float16 slices are cast to float32 inside.
-              A parameter that the exporter folds into another (the weights of a group norm) stays in the graph.
+    opset:     20 unless given, 22 with "bfloat16" (see DEFAULT_OPSET and `half.BFLOAT16_OPSET`).
+    precision: "float32", or the type that the matrix products run in and their weights are stored in, while norms,
+               softmax, the embedding and the input and output scaling stay float32: see `half.narrow`.
+    half:      store the weights as float16, compute in float32. They must be finite and below 65504 in magnitude.
+    external:  for some or all of the module's parameters (by name), where their values already lie in a file beside
+               `path`; the graph then points there instead of holding a copy. Float16 slices are cast to float32 inside.
+               A parameter that the exporter folds into another (the weights of a group norm) stays in the graph.
 
-    The file appears whole or not at all. Raises ExportError where the graph differs from the module by more than 1e-4
-    of the output's norm (1e-2 with `half`), ValueError for arguments that make no sense, ImportError where onnx,
-    onnxscript or onnxruntime is missing (pip install "lmaps-engine[onnx]").
+    The file appears whole or not at all. Raises ExportError where the graph differs from the module by more than
+    `check.TOLERANCES` of the output's norm (1e-2 with `half`), ValueError for arguments that make no sense, ImportError
+    where onnx, onnxscript or onnxruntime is missing (pip install "lmaps-engine[onnx]").
     """
     if channels < 1 or multiple < 1:
         raise ValueError(f"channels and multiple must be at least 1, got {channels} and {multiple}")
-    if half and external:
-        raise ValueError("half stores its own float16 copies; it cannot be combined with external weights")
+    if precision not in TOLERANCES:
+        raise ValueError(f"unknown precision {precision!r}; known are {', '.join(TOLERANCES)}")
+    if (half or precision != "float32") and external:
+        raise ValueError(
+            "16-bit graphs store their own copies of the weights; they cannot be combined with external ones"
+        )
+    if half and precision != "float32":
+        raise ValueError(f"half is for graphs that compute in float32, not for precision {precision!r}")
     if strange := sorted(set(external or ()) - module.state_dict().keys()):
         raise ValueError(f"external names tensors that the module does not have: {strange}")
     module = module.eval()
-    model = _trace(module, channels, multiple, opset)
+    model = _trace(module, channels, multiple, opset or default_opset(precision))
     _strip(model)
     if half:
         _store_half(model.graph, {name for name, _ in module.named_parameters()})
     if external:
         _point_outside(model.graph, external)
-    _save_checked(model, module, path, channels, multiple, HALF_TOLERANCE if half else TOLERANCE)
+    if precision != "float32":
+        narrow(model, precision)
+    tolerance = HALF_TOLERANCE if half else TOLERANCES[precision]
+    with replacing(path) as temporary:
+        _save(model, temporary)
+        check_export(module, temporary, channels=channels, multiple=multiple, precision=precision, tolerance=tolerance)
+
+
+def narrow_graph(source: Path, path: Path, precision: HalfPrecision, *, channels: int, multiple: int) -> None:
+    """Write the float32 graph at `source` in 16 bits to `path`, self-contained, after comparing the two.
+
+    Takes a second where `export_onnx` takes ten. With "bfloat16" a graph below opset 22 is converted to it.
+    Raises as `export_onnx`, GraphError for a damaged graph, `half.UnsuitableGraph` for one that cannot be rewritten.
+    """
+    import onnx
+
+    check_external_data(source)
+    model = onnx.load(source)
+    if precision == "bfloat16" and opset_of(model) < BFLOAT16_OPSET:
+        model = onnx.version_converter.convert_version(model, BFLOAT16_OPSET)
+    narrow(model, precision)
+    _strip(model)
+    with replacing(path) as temporary:
+        _save(model, temporary)
+        check_export(source, temporary, channels=channels, multiple=multiple, precision=precision)
+
+
+def default_opset(precision: str) -> int:
+    """The lowest opset that has all of `precision`: every run time reads it, and OpenVINO needs it."""
+    return BFLOAT16_OPSET if precision == "bfloat16" else DEFAULT_OPSET
 
 
 def _trace(module: nn.Module, channels: int, multiple: int, opset: int) -> ModelProto:
@@ -183,47 +224,24 @@ def _prepend(graph: GraphProto, nodes: Iterable[Any]) -> None:
     graph.node.extend(nodes)
 
 
-def _save_checked(
-    model: ModelProto, module: nn.Module, path: Path, channels: int, multiple: int, tolerance: float
-) -> None:
+def _save(model: ModelProto, path: Path) -> None:
     import onnx
 
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    onnx.checker.check_model(str(path))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write in place of `path`, which it replaces when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # In the same folder, so that external data is found and the final rename stays on one file system.
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
-        onnx.checker.check_model(str(temporary))
-        check_export(module, temporary, channels=channels, multiple=multiple, tolerance=tolerance)
+        yield temporary
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def check_export(module: nn.Module, path: Path, *, channels: int, multiple: int, tolerance: float = TOLERANCE) -> None:
-    """Compare the graph with the module on random pictures of several shapes and noise levels 0.01 .. 100.
-
-    Raises ExportError where ||graph - module|| > tolerance * ||module|| for any picture.
-    """
-    from .onnxruntime import OnnxRuntimeGraph
-
-    graph = OnnxRuntimeGraph(path, threads=torch.get_num_threads())
-    generator = torch.Generator().manual_seed(0)
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    for batch, high, wide in ((1, 4, 4), (3, 5, 8)):
-        sigma = torch.logspace(-2, 2, 3)[:batch]
-        x = torch.randn(batch, channels, high * multiple, wide * multiple, generator=generator)
-        x = x * (1 + sigma.reshape(-1, 1, 1, 1))
-        with torch.no_grad():
-            want = module(x.to(device), sigma.to(device)).float().cpu()
-        got = torch.empty_like(want)
-        graph.run({"x": x.numpy(), "sigma": sigma.numpy()}, got.numpy())
-        error = (got - want).flatten(1).norm(dim=1) / want.flatten(1).norm(dim=1).clamp_min(1e-30)
-        if not (error <= tolerance).all():
-            raise ExportError(
-                f"the exported graph differs from the module by {error.max():.2e} of its norm at size "
-                f"{tuple(x.shape)}; {tolerance:.0e} is allowed"
-            )

@@ -10,6 +10,7 @@ from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
 
 from lmaps.export import onnx as export
+from lmaps.export.check import ExportError, check_export
 from lmaps.export.onnxruntime import OnnxRuntimeGraph
 
 from ..tiny import random_denoiser
@@ -98,9 +99,9 @@ def test_inputs_and_output_have_free_batch_and_size(graphs: tuple[NormsAndAttent
 
 
 def test_check_export_catches_another_network(tiny_prior_folder: Path) -> None:
-    export.check_export(_rounded(0), tiny_prior_folder / "model.onnx", channels=3, multiple=8)
-    with pytest.raises(export.ExportError, match="differs from the module"):
-        export.check_export(_rounded(1), tiny_prior_folder / "model.onnx", channels=3, multiple=8)
+    check_export(_rounded(0), tiny_prior_folder / "model.onnx", channels=3, multiple=8)
+    with pytest.raises(ExportError, match="differs from the module"):
+        check_export(_rounded(1), tiny_prior_folder / "model.onnx", channels=3, multiple=8)
 
 
 def _rounded(seed: int) -> nn.Module:
@@ -116,7 +117,7 @@ def test_a_graph_that_fails_its_check_leaves_no_file(
     weight = next(t for t in model.graph.initializer if t.name == "head.weight")
     weight.CopyFrom(numpy_helper.from_array(1.01 * numpy_helper.to_array(weight), weight.name))
     monkeypatch.setattr(export, "_trace", lambda *_: model)
-    with pytest.raises(export.ExportError, match="differs from the module"):
+    with pytest.raises(ExportError, match="differs from the module"):
         export.export_onnx(graphs[0], tmp_path / "bad.onnx", channels=2, multiple=2)
     assert list(tmp_path.iterdir()) == []
 
@@ -128,7 +129,7 @@ def test_weights_too_large_for_float16_are_refused(
     weight = next(t for t in model.graph.initializer if t.name == "head.bias")
     weight.CopyFrom(numpy_helper.from_array(np.array([7e4, 0], np.float32), weight.name))
     monkeypatch.setattr(export, "_trace", lambda *_: model)
-    with pytest.raises(export.ExportError, match=r"head\.bias.*float16 cannot hold.*70000"):
+    with pytest.raises(ExportError, match=r"head\.bias.*float16 cannot hold.*70000"):
         export.export_onnx(graphs[0], tmp_path / "bad.onnx", channels=2, multiple=2, half=True)
 
 
@@ -146,7 +147,7 @@ def test_external_weights_that_hold_other_values_are_noticed(
     weight = module.head.weight.detach().numpy()
     (tmp_path / "w.bin").write_bytes(weight[::-1].tobytes())
     place = {"head.weight": export.Slice("w.bin", 0, weight.nbytes, TensorProto.FLOAT)}
-    with pytest.raises(export.ExportError, match="differs from the module"):
+    with pytest.raises(ExportError, match="differs from the module"):
         export.export_onnx(module, tmp_path / "bad.onnx", channels=2, multiple=2, external=place)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import torch
 
 from ...export.onnxruntime import OnnxRuntimeGraph
@@ -18,8 +21,17 @@ class OnnxRuntimeDenoiser(GraphDenoiser):
     backend = "onnxruntime"
 
     def __init__(self, prior: Prior, frame: Frame, *, precision: str, device: torch.device, threads: int) -> None:
-        graph = OnnxRuntimeGraph(prior.onnx_path(), threads=threads)
+        started = time.perf_counter()
+        path = prior.onnx_path()
+        exported = time.perf_counter()
+        graph = OnnxRuntimeGraph(path, threads=threads)
+        built = time.perf_counter()
+        self._prepare = {"export_s": exported - started, "build_s": built - exported, "load_s": 0.0}
         super().__init__(graph, frame, precision=precision, threads=threads)
+
+    def describe(self) -> dict[str, Any]:
+        """And: prepare (seconds to export the graph and open the session); cache is "off": sessions cannot be stored."""
+        return {**super().describe(), "cache": "off", "prepare": dict(self._prepare)}
 
 
 def missing(device: torch.device) -> str | None:

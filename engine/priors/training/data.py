@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from torch import Tensor
 # Short sides that a photograph is shrunk to. Training at many scales matters: a photograph brought down to 256 pixels, as
 # restoration benchmarks do, has far more detail a pixel than the file it came from.
 SHORT_SIDES = (200, 256, 360, 512, 720)
+# A photograph: its file, or the bytes of one.
+Encoded = Path | bytes
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 
 
@@ -68,7 +71,7 @@ def photo_files(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
     return files
 
 
-def load_bank(files: Iterable[Path], smallest: int, short_sides: Sequence[int] = SHORT_SIDES) -> PhotoBank:
+def load_bank(files: Iterable[Encoded], smallest: int, short_sides: Sequence[int] = SHORT_SIDES) -> PhotoBank:
     """Decode every photograph at its own size and at each smaller short side of `short_sides`.
 
     smallest: crops will be this large; a scale whose short side is below it is left out.
@@ -78,8 +81,7 @@ def load_bank(files: Iterable[Path], smallest: int, short_sides: Sequence[int] =
     table: list[tuple[int, int, int]] = []
     first = 0
     for file in files:
-        with Image.open(file) as opened:
-            photo = opened.convert("RGB")
+        photo = _decoded(file)
         for scaled in _scales(photo, short_sides):
             if min(scaled.size) < smallest:
                 continue
@@ -95,6 +97,11 @@ def load_bank(files: Iterable[Path], smallest: int, short_sides: Sequence[int] =
     return PhotoBank(torch.from_numpy(np.concatenate(flat)), rows, weights)
 
 
+def _decoded(file: Encoded) -> Image.Image:
+    with Image.open(BytesIO(file) if isinstance(file, bytes) else file) as opened:
+        return opened.convert("RGB")
+
+
 def _scales(photo: Image.Image, short_sides: Sequence[int]) -> list[Image.Image]:
     short = min(photo.size)
     smaller = [s for s in short_sides if s < 0.85 * short]
@@ -105,12 +112,11 @@ def _scales(photo: Image.Image, short_sides: Sequence[int]) -> list[Image.Image]
     return [photo, *shrunk]
 
 
-def validation_crops(files: Sequence[Path], size: int) -> Tensor:
+def validation_crops(files: Sequence[Encoded], size: int) -> Tensor:
     """One centre crop a file, after shrinking the short side to `size`: [F, 3, size, size] float32 in [-1, 1]."""
     crops = []
     for file in files:
-        with Image.open(file) as opened:
-            photo = opened.convert("RGB")
+        photo = _decoded(file)
         scale = size / min(photo.size)
         photo = photo.resize(
             (max(size, round(photo.width * scale)), max(size, round(photo.height * scale))), Image.Resampling.LANCZOS

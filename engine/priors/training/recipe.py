@@ -19,6 +19,8 @@ class Recipe:
     crop:      side of a training crop in pixels, a multiple of the network's.
     muon_rate: learning rate of the convolutions (Muon); rate: of everything else (AdamW).
     ema_images: half-life of the weight average, in crops.
+    warmup_from: crops seen when the optimisers were last fresh; the rate warms up from there.
+    started_from: the prior whose weights the run began with, "" for random ones.
     """
 
     network: UNetConfig = field(default_factory=UNetConfig)
@@ -33,6 +35,8 @@ class Recipe:
     cooldown: float = 0.2
     ema_images: int = 20_000
     seed: int = 0
+    warmup_from: int = 0
+    started_from: str = ""
 
     def __post_init__(self) -> None:
         if self.crop % self.network.multiple:
@@ -44,7 +48,7 @@ class Recipe:
 
     def rate_factor(self, seen: int) -> float:
         """Share of the full learning rate after `seen` crops: up in a line, level, down in a line."""
-        up = min(1.0, (seen + self.batch) / max(self.warmup_images, 1))
+        up = min(1.0, (seen - self.warmup_from + self.batch) / max(self.warmup_images, 1))
         left = (self.images - seen) / max(self.cooldown * self.images, 1e-9)
         return max(0.0, min(up, left, 1.0))
 
@@ -52,6 +56,23 @@ class Recipe:
         """Weight of the old average at one step; the half-life grows with the run so that the start is forgotten."""
         half_life = min(self.ema_images, max(seen, self.batch) * 0.1)
         return float(0.5 ** (self.batch / half_life))
+
+
+# Where a run starts from; every setting can still be given by itself. "gpu" is for a machine that takes thousands of crops a
+# second: batches and crops large enough to fill it, rates raised with the root of the batch, a wider network within 32 MB.
+RECIPES = {
+    "cpu": Recipe(),
+    "gpu": Recipe(
+        network=UNetConfig(channels=(64, 128, 256), blocks=(2, 2, 6)),
+        images=6_000_000,
+        batch=256,
+        crop=96,
+        muon_rate=1.5e-3,
+        rate=1e-3,
+        warmup_images=100_000,
+        ema_images=150_000,
+    ),
+}
 
 
 def draw_sigma(count: int, generator: torch.Generator, device: torch.device) -> Tensor:

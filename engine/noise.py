@@ -31,13 +31,19 @@ def standard_normal(
     """
     size = tuple(shape)
     count = math.prod(size)
-    images = [_normal(count, seed, step, _STREAMS[stream], torch.device(device)) for seed in seeds]
+    where = torch.device(device)
+    if where.type != "cpu":
+        return philox.normal(count, as_tensor(seeds, where)[:, None], step, _STREAMS[stream], where).reshape(-1, *size)
+    images = [_normal(count, seed, step, _STREAMS[stream]) for seed in seeds]
     return torch.stack(images).reshape(-1, *size)
 
 
-def _normal(count: int, seed: int, step: int, stream: int, device: torch.device) -> Tensor:
-    if device.type != "cpu":
-        return philox.normal(count, seed, step, stream, device)
+def as_tensor(seeds: Iterable[int], device: torch.device) -> Tensor:
+    """Seeds of up to 64 bits as int64 [B] on a device: the same bits, so those from 2^63 turn negative."""
+    return torch.tensor([s - 2**64 if s >= 2**63 else s for s in seeds], dtype=torch.int64).to(device)
+
+
+def _normal(count: int, seed: int, step: int, stream: int) -> Tensor:
     out = torch.empty(count)
     _native.normal(count, seed, step, stream, out=out)
     return out

@@ -1,136 +1,28 @@
-"""`compile`: everything that can be decided before a measurement is there. `Restorer`: a plan that runs many times."""
+"""`compile`: everything that can be decided before a measurement is there."""
 
 from __future__ import annotations
 
-import time
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from . import schedules, settings, solvers
-from .denoisers import BackendUnavailable, Denoiser, open_tiled
-from .loop import Callback, Status, check_measurement, image_seeds, run
-from .operators import Operator
+from . import graph_choice, schedules, settings, solvers
+from .denoisers import BackendUnavailable, open_tiled
+from .operators import LinearOperator, Operator
+from .presets import Preset
 from .priors import Prior, load_prior
+from .restorer import Restorer, Result
 from .solvers import Solver
 from .solvers import table as solver_table
-from .timing import Stopwatch, Timed
+from .timing import Laps
+
+__all__ = ["Restorer", "Result", "compile"]
 
 GRADIENT_BACKENDS = ("torch", "torch-compile")
-MEANING: dict[Status, str] = {
-    "ok": "all steps done",
-    "cancelled": "the callback returned False: the image is the latest estimate",
-    "diverged": "the state stopped being finite: the image is the last finite estimate. Shorten the step (eta) or check the "
-    "measurement's scale",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """image [B, C, H, W] float32 in [0, 1]; status "ok", "cancelled" or "diverged"; stats: what ran and how long it took."""
-
-    image: Tensor
-    status: Status
-    stats: dict[str, Any]
-
-    @property
-    def message(self) -> str:
-        """What the status means."""
-        return MEANING[self.status]
-
-
-class Restorer:
-    """A task compiled for one picture size: operator, solver, schedule and denoiser, ready to run. Made by `compile`.
-
-    Holds nothing of a measurement, so one restorer serves several threads.
-    """
-
-    def __init__(
-        self,
-        operator: Operator,
-        solver: Solver,
-        denoiser: Denoiser,
-        sigmas: Sequence[float],
-        shape: tuple[int, int, int, int],
-        device: torch.device,
-        compiled: dict[str, Any],
-    ) -> None:
-        self.operator, self.solver, self.denoiser = operator, solver, denoiser
-        self.sigmas, self.shape, self.device = tuple(sigmas), shape, device
-        self.compiled = compiled
-        with torch.no_grad():
-            self.measurement_shape = tuple(operator(torch.zeros((1, *shape[1:]), device=device)).shape[1:])
-
-    @property
-    def steps(self) -> int:
-        return len(self.sigmas) - 1
-
-    def __call__(self, y: Tensor | np.ndarray, *, seed: int = 0, callback: Callback | None = None) -> Result:
-        """Restore measurements y [B, ...] (torch or NumPy, float, in the operator's units; pictures in [-1, 1]).
-
-        Any number of images: they run `batch` at a time. Image b draws its noise from seed + b. `callback` is called with a
-        `Progress` after each step of each batch; returning False cancels.
-        Raises TypeError or ValueError naming what is wrong with y.
-        """
-        measured = self._checked(y)
-        started = time.perf_counter()
-        watch = Stopwatch(self.device)
-        seeds = image_seeds(seed, len(measured))
-        images: list[Tensor] = []
-        status: Status = "ok"
-        taken = 0
-        for first in range(0, len(measured), self.shape[0]):
-            part = measured[first : first + self.shape[0]]
-            x, status, done = self._run(part, seeds[first : first + len(part)], watch, callback)
-            taken += done
-            images.append(x)
-            if status != "ok":
-                break
-        missing = len(measured) - sum(len(x) for x in images)
-        if missing:
-            images.append(torch.zeros((missing, *self.shape[1:]), device=self.device))
-        image = ((torch.cat(images) + 1) / 2).clamp(0, 1)
-        return Result(image, status, self._stats(watch, time.perf_counter() - started, taken, len(measured)))
-
-    def _run(
-        self, y: Tensor, seeds: Sequence[int], watch: Stopwatch, callback: Callback | None
-    ) -> tuple[Tensor, Status, int]:
-        """One batch; a short last one is filled up with copies, since the denoiser's shape is fixed."""
-        short = self.shape[0] - len(y)
-        if short:
-            y = torch.cat([y, y[-1:].expand(short, *y.shape[1:])])
-            seeds = [*seeds, *[seeds[-1]] * short]
-        solver = Timed(self.solver, watch)
-        x, status, done = run(watch.denoise(self.denoiser), solver, y, self.sigmas, self.shape, seeds, callback)
-        x = x[: len(x) - short]
-        return torch.nan_to_num(x), status, done
-
-    def _checked(self, y: Tensor | np.ndarray) -> Tensor:
-        measured = torch.as_tensor(y)
-        check_measurement(measured)
-        if tuple(measured.shape[1:]) != self.measurement_shape:
-            raise ValueError(
-                f"y must have shape [B, {', '.join(map(str, self.measurement_shape))}] for pictures of "
-                f"{self.shape[2]}x{self.shape[3]}, got {tuple(measured.shape)}: compile with the right size=(H, W)"
-            )
-        wanted = torch.complex64 if measured.is_complex() else torch.float32
-        return measured.to(device=self.device, dtype=wanted)
-
-    def _stats(self, watch: Stopwatch, total: float, taken: int, images: int) -> dict[str, Any]:
-        return {
-            **self.compiled,
-            "images": images,
-            "steps": taken,
-            "denoiser_calls": watch.calls["denoise"],
-            "total_s": total,
-            "denoise_s": watch.seconds["denoise"],
-            "local_map_s": watch.seconds["local_map"] + watch.seconds["observe"],
-            "transition_s": watch.seconds["transition"],
-        }
 
 
 def compile(
@@ -150,6 +42,7 @@ def compile(
     schedule: Tensor | Sequence[float] | None = None,
     task: str | None = None,
     tile: int | None = None,
+    graph: graph_choice.Asked = "auto",
     **solver_options: Any,
 ) -> Restorer:
     """Plan a restoration once, run it many times.
@@ -163,32 +56,40 @@ def compile(
     preset:  "photo", "paper", or "auto" for the one that belongs to the prior.   task: whose row of it an operator of your own
              takes; by default the nearest.
     tile:    run the network on overlapping tiles of this side, for pictures too large for it; None is the whole picture.
+    graph:   on a GPU, record a step as a CUDA graph and replay it N times ("auto": where the solver and the backend allow),
+             all N steps as one launch ("loop"), or run from Python (False), with the same image. True and "loop" work or raise.
     noise:   sigma_y of the measurement in its own units (default 0.05); k2 and eta follow it.
     solver_options: override the preset (or, for other solvers, the row of `solvers.toml`); for "lmaps":
              k1, k2, eta, inner_steps, strategy, data_gradient, rho.
 
     Raises ValueError or TypeError for bad arguments, `denoisers.BackendUnavailable` for a backend that cannot run.
     """
-    started = time.perf_counter()
+    laps = Laps()
     height, width = _checked_size(size)
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
+    graph_choice.check(graph)
     where = _device(device)
     model = load_prior(prior) if isinstance(prior, str) else prior
+    laps.end("prior_s")
     shape = (batch, model.channels, height, width)
     operator, nearest = settings.resolve(task_or_operator)
     task = task or nearest
+    operator = operator if where.type == "cpu" else graph_choice.own_copy(operator)
     operator.to(where)
-    row = settings.choose(operator, task, preset=preset, prior=model.name, noise=noise, shape=shape)
+    largest = cache(lambda: settings.largest_eigenvalue(operator, shape))
+    ours = solver == "lmaps"
+    row = settings.choose(
+        operator, task, preset=preset, prior=model.name, noise=noise, largest=largest if ours else None
+    )
+    laps.end("settings_s")
     kind = solvers.get(solver)
-    if schedule is None:
-        wanted = solver_table.steps(solver, task) if steps is None else steps
-        schedule = kind.schedule(wanted)
-        if schedule is None:
-            schedule = schedules.edm(row.steps if wanted is None else wanted, row.sigma_max, row.sigma_min)
-    sigmas = [float(s) for s in schedules.validated(schedule)]
-    options = row.options() if solver == "lmaps" else solver_table.defaults(solver, task, noise)
+    sigmas = _sigmas(kind, task, steps, schedule, row)
+    options = row.options() if ours else solver_table.defaults(solver, task, noise)
+    if ours and isinstance(operator, LinearOperator):
+        options["largest"] = largest()
     method = solvers.build(solver, operator, sigmas, shape, **{**options, **solver_options})
+    laps.end("solver_s")
     denoiser = open_tiled(
         model,
         tile=tile,
@@ -199,7 +100,10 @@ def compile(
         device=where,
         threads=threads,
     )
+    described = denoiser.describe()
+    laps.end("denoiser_s", described.pop("prepare", {}))
     denoiser(torch.zeros(shape, device=where), torch.full((batch,), sigmas[0], device=where))
+    laps.end("warm_up_s")
     compiled = {
         "task": task,
         "operator": type(operator).__name__,
@@ -209,12 +113,44 @@ def compile(
         "device": str(where),
         "sigma_max": sigmas[0],
         "sigma_min": sigmas[-2],
-        **denoiser.describe(),
+        **described,
         **method.describe(),
         "gradient": kind.needs_gradient,
-        "compile_s": time.perf_counter() - started,
     }
-    return Restorer(operator, method, denoiser, sigmas, shape, where, compiled)
+    choice = graph_choice.choose(graph, where, method, denoiser)
+    restorer = Restorer(operator, method, denoiser, sigmas, shape, where, compiled, choice)
+    if choice.record:
+        _record(restorer, required=graph != "auto")
+        laps.end("record_s")
+    compiled |= {"graph": restorer.graph_name, "prepare": laps.seconds, "compile_s": laps.total()}
+    return restorer
+
+
+def _sigmas(
+    kind: type[Solver],
+    task: str | None,
+    steps: int | None,
+    schedule: Tensor | Sequence[float] | None,
+    row: Preset,
+) -> list[float]:
+    """The noise levels: the caller's, the method's own, or the preset's grid."""
+    if schedule is None:
+        wanted = solver_table.steps(kind.name, task) if steps is None else steps
+        schedule = kind.schedule(wanted)
+        if schedule is None:
+            schedule = schedules.edm(row.steps if wanted is None else wanted, row.sigma_max, row.sigma_min)
+    return [float(s) for s in schedules.validated(schedule)]
+
+
+def _record(restorer: Restorer, *, required: bool) -> None:
+    """Record the restorer's graph; where that fails and was not `required`, run from Python and say so."""
+    try:
+        restorer.record()
+    except Exception as error:
+        if required:
+            raise RuntimeError(f"recording the CUDA graph failed: {error}. Use graph='auto' or False") from error
+        restorer.graph = graph_choice.GraphChoice(False, reason=f"recording failed: {error}")
+        warnings.warn(f"running without a CUDA graph: {restorer.graph.reason}", RuntimeWarning, stacklevel=3)
 
 
 def _backend_for(solver: type[Solver], backend: str) -> str:
@@ -242,14 +178,18 @@ def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _device(device: str | torch.device) -> torch.device:
-    if str(device) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        where = torch.device(device)
+        where = torch.device(_best() if str(device) == "auto" else device)
     except RuntimeError as error:
         raise ValueError(f"unknown device {device!r}: use 'auto', 'cpu', 'cuda' or 'cuda:1'") from error
     if where.type not in ("cpu", "cuda"):
         raise ValueError(f"device {device!r} is not supported: use 'auto', 'cpu', 'cuda' or 'cuda:1'")
     if where.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} was asked for, but torch sees no CUDA device: use device='cpu'")
+    if where.type == "cuda" and where.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
     return where
+
+
+def _best() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -43,10 +43,11 @@ def choose(
     preset: str,
     prior: str,
     noise: float | None,
-    shape: Sequence[int],
+    largest: Callable[[], float] | None,
 ) -> Preset:
     """The preset row for this operator at this noise level, its step eta made safe by eta k2 L <= 1 where H is linear.
 
+    largest: gives L = lmax(J^T J), and is called only where it is needed; None for a method that has no use for eta.
     "auto" takes the preset named like the prior where there is one, else "paper".
     """
     if noise is not None and not (math.isfinite(noise) and noise >= 0):
@@ -54,9 +55,9 @@ def choose(
     name = preset if preset != "auto" else (prior if prior in presets.names() else "paper")
     row = presets.load(name, task) if task is not None else None
     if row is None:
-        row = presets.derived(name, largest_eigenvalue(operator, shape))
-    elif isinstance(operator, LinearOperator):
-        bound = row.eta * row.k2 * largest_eigenvalue(operator, shape)
+        row = presets.derived(name, 1.0 if largest is None else largest())
+    elif isinstance(operator, LinearOperator) and largest is not None:
+        bound = row.eta * row.k2 * largest()
         row = replace(row, eta=row.eta / max(1.0, bound / 1.05))
     return row.for_noise(REFERENCE_NOISE if noise is None else noise)
 
@@ -67,8 +68,8 @@ def largest_eigenvalue(operator: Operator, shape: Sequence[int]) -> float:
         basis = operator.spectrum(tuple(shape))
         return float(basis.eigenvalues.amax()) if basis is not None else norm_squared(operator, tuple(shape))
     generator = torch.Generator().manual_seed(0)
-    picture = torch.rand((1, *shape[1:]), generator=generator) - 0.5
-    v = torch.randn((1, *shape[1:]), generator=generator)
+    picture = (torch.rand((1, *shape[1:]), generator=generator) - 0.5).to(operator.device)
+    v = torch.randn((1, *shape[1:]), generator=generator).to(operator.device)
     lam = 0.0
     for _ in range(20):
         v = v / torch.linalg.vector_norm(v)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .captured import Into
 from .solvers import Denoise, Solver, Step
 
 
@@ -38,10 +39,32 @@ class Stopwatch:
     def denoise(self, denoise: Denoise) -> Denoise:
         return lambda x, sigma: self.run("denoise", denoise, x, sigma)
 
+    def into(self, into: Into) -> Into:
+        return lambda x, sigma, out: self.run("denoise", into, x, sigma, out)
+
     def _now(self) -> float:
         if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+            # The stream alone: waiting for the device is forbidden while another thread records a graph.
+            torch.cuda.current_stream(self._device).synchronize()
         return time.perf_counter()
+
+
+class Laps:
+    """Seconds of one stretch after another, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._started = self._last = time.perf_counter()
+
+    def end(self, name: str, parts: Mapping[str, float] | None = None) -> None:
+        """The stretch since the last call was `name`; parts of it that are known by names of their own are listed too."""
+        now = time.perf_counter()
+        self.seconds[name] = now - self._last
+        self.seconds.update(parts or {})
+        self._last = now
+
+    def total(self) -> float:
+        return time.perf_counter() - self._started
 
 
 class Timed(Solver):
@@ -52,6 +75,12 @@ class Timed(Solver):
         self.name = solver.name  # type: ignore[misc]
         self.needs_gradient = solver.needs_gradient  # type: ignore[misc]
         self.rho = solver.rho
+
+    def obstacle(self) -> str | None:
+        return self._solver.obstacle()
+
+    def kind(self, index: int) -> int:
+        return self._solver.kind(index)
 
     def begin(self, x: Tensor, at: Step) -> Tensor:
         out: Tensor = self._watch.run("observe", self._solver.begin, x, at)

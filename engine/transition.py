@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from .. import _native
+from ..kernels import available, philox, schedule
+from ..kernels import transition as kernel
 from .noise import standard_normal
 
 
@@ -41,3 +43,37 @@ def transition(
 def transition_twin(x0: Tensor, x: Tensor, sigma: float, sigma_next: float, rho: float, noise: Tensor) -> Tensor:
     """The same formula in plain torch, for any device and precision, with the noise given."""
     return x0 + sigma_next * (math.sqrt(1 - rho * rho) * (x - x0) / sigma + rho * noise)
+
+
+class Arrivals:
+    """Eq. 2 for every step of a schedule, its constants and the count of noise drawn on the device: for a CUDA graph.
+
+    Arrival k leads to sigmas[k] and draws its noise with step k: 0 is the initial state, k = i + 1 ends step i. The numbers
+    are those of `transition` up to rounding. The last one, to sigma = 0, returns x0.
+    """
+
+    def __init__(self, sigmas: Sequence[float], rho: float, device: torch.device) -> None:
+        first = schedule.table(r=0, k2=0, eta=0, sigma_next=sigmas[0], device=device)
+        rest = schedule.table(r=0, k2=0, eta=0, sigma=sigmas[:-1], sigma_next=sigmas[1:], rho=rho, device=device)
+        self._rows = torch.cat([first, rest])
+        self._carries = rho < 1
+        self.kernel = "triton" if available()[0] else "torch"
+
+    def start(self, x: Tensor, seeds: Tensor, arrival: Tensor) -> None:
+        """Fill x [B, C, H, W] with the initial state. seeds: int64 [B]; arrival: int32 [1] that holds 0."""
+        x.zero_()
+        self._write(x, None, x, seeds, arrival)
+
+    def __call__(self, x0: Tensor, x: Tensor, seeds: Tensor, arrival: Tensor) -> Tensor:
+        """Overwrite x with the state at arrival's noise level. arrival: int32 [1] on the device."""
+        self._write(x0.contiguous(), x if self._carries else None, x, seeds, arrival)
+        return x
+
+    def _write(self, x0: Tensor, x: Tensor | None, out: Tensor, seeds: Tensor, arrival: Tensor) -> None:
+        if self.kernel == "triton":
+            kernel.apply(x0, seeds, self._rows, arrival, x=x, out=out)
+            return
+        *_, carry, noise, _ = schedule.columns(self._rows, arrival)
+        kept = x0 if x is None else x0 + carry * (x - x0)
+        n = philox.normal(x0[0].numel(), seeds[:, None], arrival, 0, x0.device)
+        torch.add(kept, noise * n.reshape(x0.shape), out=out)

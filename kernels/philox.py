@@ -25,9 +25,9 @@ _MASK = 0xFFFFFFFF
 
 
 def philox(
-    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
+    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int | Tensor, int | Tensor]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Philox4x32-10 on int64 tensors that hold unsigned 32-bit words."""
+    """Philox4x32-10 on int64 tensors that hold unsigned 32-bit words, and broadcast."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(ROUNDS):
@@ -45,9 +45,11 @@ def _multiply(a: int, b: Tensor) -> tuple[Tensor, Tensor]:
     return high_part >> 16, ((high_part & 0xFFFF) << 16) | (low_part & 0xFFFF)
 
 
-def uniforms(count: int, seed: int, step: int, stream: int, device: torch.device | str = "cpu") -> list[Tensor]:
+def uniforms(
+    count: int, seed: int | Tensor, step: int | Tensor, stream: int, device: torch.device | str = "cpu"
+) -> list[Tensor]:
     """u_0 .. u_3 of the first `count` counters, float32 [count] each, in (0, 1]: exact, so every implementation
-    agrees.
+    agrees. seed and step as for `normal`.
     """
     blocks = torch.arange(count, dtype=torch.int64, device=device)
     constant = torch.zeros_like(blocks)
@@ -57,16 +59,16 @@ def uniforms(count: int, seed: int, step: int, stream: int, device: torch.device
 
 def normal(
     count: int,
-    seed: int,
-    step: int,
+    seed: int | Tensor,
+    step: int | Tensor,
     stream: int,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """`count` standard normal numbers, [count] of `dtype`, for one image.
+    """`count` standard normal numbers, [count] of `dtype`, for one image; [B, count] for a seed int64 [B, 1].
 
-    seed: any integer of 64 bits; step, stream: integers in [0, 2^32). float64 evaluates the same uniforms more
-    precisely.
+    seed: any integer of 64 bits; step, stream: integers in [0, 2^32). seed and step may be tensors on `device`, which are
+    not read back. float64 evaluates the same uniforms more precisely.
     """
     u = [v.to(dtype) for v in uniforms((count + 3) // 4, seed, step, stream, device)]
     radius = [torch.sqrt(-2 * torch.log(u[0])), torch.sqrt(-2 * torch.log(u[2]))]
@@ -77,4 +79,4 @@ def normal(
         radius[1] * torch.cos(angle[1]),
         radius[1] * torch.sin(angle[1]),
     ]
-    return torch.stack(four, dim=1).reshape(-1)[:count]
+    return torch.stack(four, dim=-1).flatten(-2)[..., :count]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lmaps.engine import presets, settings, tasks
-from lmaps.engine.operators import Blur, GaussianBlur, Inpainting, LinearOperator, Operator
+from lmaps.engine.operators import HDR, Blur, GaussianBlur, Inpainting, LinearOperator, MotionBlur, Operator
 
 # Table 4 of the paper, typed again: N, K, eta, k1, k2.
 TABLE_4 = {
@@ -72,8 +72,19 @@ class Doubled(LinearOperator):
         return 2 * x
 
 
+def chosen(operator: Operator, noise: float | None = None) -> presets.Preset:
+    return settings.choose(
+        operator,
+        None,
+        preset="paper",
+        prior="photo",
+        noise=noise,
+        largest=lambda: settings.largest_eigenvalue(operator, (1, 3, 16, 16)),
+    )
+
+
 def test_an_operator_without_a_row_gets_a_stable_step() -> None:
-    row = settings.choose(Doubled(), None, preset="paper", prior="photo", noise=None, shape=(1, 3, 16, 16))
+    row = chosen(Doubled())
     assert row.eta * row.k2 * 4 == pytest.approx(1.0, rel=1e-3)
 
 
@@ -82,8 +93,18 @@ def test_an_operator_of_ones_own_with_only_forward_gets_one_too() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return 0.5 * x**3
 
-    row = settings.choose(Cube(), None, preset="paper", prior="photo", noise=0.1, shape=(1, 3, 16, 16))
-    assert 0 < row.eta <= 1
+    assert 0 < chosen(Cube(), noise=0.1).eta <= 1
+
+
+def test_the_largest_eigenvalue_is_asked_for_once_and_only_where_it_matters() -> None:
+    def never() -> float:
+        raise AssertionError("not needed")
+
+    assert settings.choose(HDR(), "hdr", preset="paper", prior="photo", noise=None, largest=never).eta > 0
+    row = presets.load("paper", "deblur-motion")
+    assert row is not None
+    other = settings.choose(MotionBlur(), "deblur-motion", preset="paper", prior="photo", noise=None, largest=None)
+    assert (other.sigma_max, other.eta) == (row.sigma_max, row.eta)
 
 
 def test_the_nearest_row_is_taken_for_operators_of_a_kind() -> None:

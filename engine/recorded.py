@@ -1,0 +1,83 @@
+"""A restoration as replays of recorded steps: one request at a time on its buffers, cancelled and watched between steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from .captured import Turn
+from .graph import Recorder, Replay
+from .loop import Callback, Progress, Status
+
+
+class Recorded:
+    """A turn with the replays of its steps, or one of them all (`loop`). Requests of several threads take turns.
+
+    Without a callback nothing is read back until the last step is done; with one, the flag that the state is finite is read
+    after each step, which the callback would wait for anyway.
+    """
+
+    def __init__(self, turn: Turn, recorder: Recorder, *, loop: bool = False) -> None:
+        self._turn, self._recorder = turn, recorder
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+        self._steps: dict[int, Replay] = {}
+        self._loop = recorder.loop(turn) if loop else None
+        self.name = recorder.name
+        if not loop:
+            self._record_steps()
+
+    def run(
+        self, observed: Sequence[Tensor], seeds: Sequence[int], callback: Callback | None = None
+    ) -> tuple[Tensor, Status, int]:
+        """(the last estimate, which is the caller's; how it ended; steps taken), as `loop.run` gives them.
+
+        Raises RuntimeError when a callback starts a restoration on the restorer that called it.
+        """
+        if self._owner == threading.get_ident():
+            raise RuntimeError("a callback cannot use the restorer that is calling it: compile another one for that")
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                return self._run(observed, seeds, callback)
+            finally:
+                self._owner = None
+
+    def _run(
+        self, observed: Sequence[Tensor], seeds: Sequence[int], callback: Callback | None
+    ) -> tuple[Tensor, Status, int]:
+        if callback is not None and not self._steps:
+            self._record_steps()
+        self._turn.begin(observed, seeds)
+        cancelled = False
+        if callback is None:
+            self._all_steps()
+        else:
+            cancelled = self._watched(callback)
+        x0, finite, taken = self._turn.outcome()
+        if not finite:
+            return x0, "diverged", taken
+        return x0, "cancelled" if cancelled else "ok", taken
+
+    def _all_steps(self) -> None:
+        if self._loop is not None:
+            self._loop()
+            return
+        for kind in self._turn.kinds:
+            self._steps[kind]()
+
+    def _watched(self, callback: Callback) -> bool:
+        """Step by step, even where a loop was recorded; True when the callback cancelled."""
+        for i, kind in enumerate(self._turn.kinds):
+            self._steps[kind]()
+            if not self._turn.finite():
+                return False
+            progress = Progress(i + 1, self._turn.steps, self._turn.sigmas[i], self._turn.estimate.clone())
+            if callback(progress) is False:
+                return True
+        return False
+
+    def _record_steps(self) -> None:
+        self._steps = {kind: self._recorder.step(self._turn, kind) for kind in dict.fromkeys(self._turn.kinds)}

@@ -4,7 +4,7 @@ Arrays are NumPy arrays or CPU tensors that support DLPack, contiguous, never co
 inputs; it is returned. Without it the result is a new NumPy array.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol, SupportsIndex, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -185,6 +185,44 @@ def blur_steps(
     *,
     out: _Out,
 ) -> _Out: ...
+
+class Correlation:
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        rows: Sequence[int],
+        columns: Sequence[int],
+        fft_height: int,
+        fft_width: int,
+        response: _Array,
+    ) -> None: ...
+    @overload
+    def forward(self, x: _Array, *, out: None = None) -> _Float32: ...
+    @overload
+    def forward(self, x: _Array, *, out: _Out) -> _Out: ...
+    @overload
+    def adjoint(self, u: _Array, *, out: None = None) -> _Float32: ...
+    @overload
+    def adjoint(self, u: _Array, *, out: _Out) -> _Out: ...
+    @overload
+    def normal(self, x: _Array, *, out: None = None) -> _Float32: ...
+    @overload
+    def normal(self, x: _Array, *, out: _Out) -> _Out: ...
+    @overload
+    def series(self, g: _Array, coefficients: Sequence[float], bound: float, *, out: None = None) -> _Float32: ...
+    @overload
+    def series(self, g: _Array, coefficients: Sequence[float], bound: float, *, out: _Out) -> _Out: ...
+
+class PhaseRetrieval:
+    def __init__(self, height: int, width: int, fft_height: int, fft_width: int) -> None: ...
+    @overload
+    def steps(
+        self, xhat: _Array, y: _Array, r: float, k2: float, eta: float, steps: int, *, out: None = None
+    ) -> _Float32: ...
+    @overload
+    def steps(self, xhat: _Array, y: _Array, r: float, k2: float, eta: float, steps: int, *, out: _Out) -> _Out: ...
+
 @overload
 def spectral_gain(lam: _Array, r: float, k2: float, eta: float, steps: _Steps, *, out: None = None) -> _Float32: ...
 @overload

@@ -3,7 +3,6 @@
 
 #include "arrays.hpp"
 #include "bind.hpp"
-#include "lmaps/phase.hpp"
 #include "lmaps/spectral.hpp"
 
 namespace lmaps::bindings {
@@ -82,16 +81,6 @@ py::object spectral_filter(const py::object& c, const py::object& b, const py::o
   return to.object;
 }
 
-py::object phase_middle(const py::object& z, const py::object& y) {
-  const View spectrum = writable_view(z, "z", Element::complex64), amplitudes = view(y, "y");
-  same_shape(spectrum, amplitudes);
-  {
-    const py::gil_scoped_release release;
-    lmaps::phase_middle(static_cast<std::complex<float>*>(spectrum.data), amplitudes.floats(), spectrum.size());
-  }
-  return z;
-}
-
 }  // namespace
 
 void bind_spectral(py::module_& module) {
@@ -106,9 +95,6 @@ void bind_spectral(py::module_& module) {
   module.def("spectral_filter", &spectral_filter, py::arg("c"), py::arg("b"), py::arg("lam"), py::arg("r"), py::arg("k2"),
              py::arg("eta"), py::arg("steps"), py::kw_only(), py::arg("out") = py::none(),
              "spectral_apply with w = spectral_gain(lam, r, k2, eta, steps): K gradient steps at the cost of one.");
-  module.def("phase_middle", &phase_middle, py::arg("z"), py::arg("y"),
-             "z <- z - y z/|z| in place (z/|z| = 0 where z = 0), and z returned: what lies between the two transforms of a\n"
-             "gradient step for H(x) = |A x|. z: complex64 of any shape, y: float32 of the same shape.");
 }
 
 }  // namespace lmaps::bindings

@@ -43,17 +43,8 @@ class Series:
         return len(self.coefficients) - 1
 
     def apply(self, operator: LinearOperator, g: Tensor) -> Tensor:
-        """p(H^T H) g by the three-term recurrence."""
-        out = self.coefficients[0] * g
-        if self.degree == 0:
-            return out
-        scale = 4.0 / self.bound
-        before, now = g, scale * operator.normal(g) - 3 * g
-        out.add_(now, alpha=self.coefficients[1])
-        for c in self.coefficients[2:]:
-            before, now = now, torch.add(before.add_(now, alpha=2), operator.normal(now), alpha=-scale).neg_()
-            out.add_(now, alpha=c)
-        return out
+        """p(H^T H) g."""
+        return operator.chebyshev(g, self.coefficients, self.bound)
 
 
 def expand(settings: LocalMAP, sigma: float, bound: float, tolerance: float) -> Series:

@@ -6,7 +6,7 @@ one image, never over the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
@@ -133,6 +133,10 @@ class LinearOperator(Operator):
         """H^T H x."""
         return self.adjoint(self.forward(x))
 
+    def chebyshev(self, g: Tensor, coefficients: Sequence[float], bound: float) -> Tensor:
+        """sum_j coefficients[j] V_j(2 H^T H / bound - 1) g for a picture g; see `chebyshev_sum`."""
+        return chebyshev_sum(self.normal, g, coefficients, bound)
+
     def pinv(self, y: Tensor) -> Tensor:
         """H^+ y, the least-squares picture of smallest norm. Raises NotImplementedError where it is not cheap."""
         basis = self.spectrum(tuple(self.picture_shape(y)))
@@ -149,6 +153,23 @@ class LinearOperator(Operator):
 
     def start(self, y: Tensor) -> Tensor:
         return self.pinv(y)
+
+
+def chebyshev_sum(normal: Callable[[Tensor], Tensor], g: Tensor, coefficients: Sequence[float], bound: float) -> Tensor:
+    """sum_j c_j V_j(Z) g,  Z = 2 normal / bound - 1,  V_0 = 1,  V_1 = 2 Z - 1,  V_(j+1) = 2 Z V_j - V_(j-1).
+
+    The Chebyshev polynomials of the third kind: s V_j(2 s^2 - 1) = T_(2j+1)(s). One `normal` a degree.
+    """
+    out = coefficients[0] * g
+    if len(coefficients) == 1:
+        return out
+    scale = 4.0 / bound
+    before, now = g, scale * normal(g) - 3 * g
+    out.add_(now, alpha=coefficients[1])
+    for c in coefficients[2:]:
+        before, now = now, torch.add(scale * normal(now), now, alpha=-2).sub_(before)
+        out.add_(now, alpha=c)
+    return out
 
 
 def _plain(value: Any) -> Any:

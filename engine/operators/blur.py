@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -54,6 +55,12 @@ class Blur(LinearOperator):
 
     def normal(self, x: Tensor) -> Tensor:
         return self._plan(*checks.picture(x, type(self).__name__)).normal(x)
+
+    def chebyshev(self, g: Tensor, coefficients: Sequence[float], bound: float) -> Tensor:
+        plan = self._plan(*checks.picture(g, type(self).__name__))
+        if isinstance(plan, Padded):
+            return plan.chebyshev(g, coefficients, bound)
+        return super().chebyshev(g, coefficients, bound)
 
     def spectrum(self, shape: tuple[int, ...]) -> Spectrum | None:
         return self._plan(shape[-2], shape[-1]).spectrum(self.device)

@@ -33,12 +33,13 @@ def uncentred(x: Tensor) -> Tensor:
 def fast_length(least: int) -> int:
     """The smallest even 2^a 3^b 5^c >= `least`: a length that FFT libraries are quick at."""
     length = least + least % 2
-    while not _smooth(length):
+    while not is_smooth(length):
         length += 2
     return length
 
 
-def _smooth(n: int) -> bool:
+def is_smooth(n: int) -> bool:
+    """Whether n is a product of 2, 3 and 5."""
     for prime in (2, 3, 5):
         while n % prime == 0:
             n //= prime

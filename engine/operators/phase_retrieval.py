@@ -88,3 +88,11 @@ def even_half(u: Tensor) -> Tensor:
     half = u.shape[-1] // 2 + 1
     mirrored = torch.roll(u.flip(-2, -1), (1, 1), (-2, -1))
     return 0.5 * (u[..., :half] + mirrored[..., :half])
+
+
+def even_upper(u: Tensor) -> Tensor:
+    """The same even part on the upper half of the rows: [..., rows // 2 + 1, columns]."""
+    u = uncentred(u)
+    half = u.shape[-2] // 2 + 1
+    mirrored = torch.roll(u.flip(-2, -1), (1, 1), (-2, -1))
+    return 0.5 * (u[..., :half, :] + mirrored[..., :half, :])

@@ -20,7 +20,22 @@ void jpeg_forward(const float* x, float* out, const JpegRow& row, const JpegSetu
 void weighted_rows(float* to, int64_t count, const float* const* rows, const float* weights, int64_t taps, bool add);
 void descend_row(float* d, const float* pull, int64_t count, Descent descent);
 
+void columns_in(const FourierPlan& plan, const Extended& from, int64_t first, const HalfSpectrum& to, float* scratch);
+void columns_crop(const FourierPlan& plan, const HalfSpectrum& spectrum, int64_t first, int64_t height, int64_t width,
+                  float* scratch);
+void columns_out(const FourierPlan& plan, const HalfSpectrum& from, int64_t first, const int32_t* rows, float* to,
+                 int64_t to_stride, float* scratch);
+void rows_times(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows, const float* response_re,
+                const float* response_im, bool conjugate, float* scratch);
+void recur(const float* pulled, const float* now, float* next, float* sum, int64_t count, Recurrence step);
+
 void phase_middle(float* z, const float* y, int64_t count);
+void rows_phase(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows, const float* y, float* scratch);
+void turn_rows(const float* from, int64_t columns, int64_t rows, int64_t length, float* to);
+void picture_in(const FourierPlan& plan, const PictureColumns& columns, float scale, const float* x, const HalfSpectrum& to,
+                float* scratch);
+void picture_descend(const FourierPlan& plan, const PictureColumns& columns, float pull, float push, const float* xhat, float* x,
+                     const HalfSpectrum& from, float* scratch);
 
 void spectral_gain(const float* eigenvalues, float* gain, int64_t count, SpectralStep step);
 void spectral_apply(const float* c, const float* b, const float* eigenvalues, const float* gain, float* out, int64_t count);

@@ -48,15 +48,15 @@ void hdr_steps(const float* xhat, const float* y, float* out, int64_t count, flo
 
 void quantize_steps(const float* xhat, const float* y, float* out, int64_t count, float levels, Descent descent) {
   const float* const in[2] = {xhat, y};
-  const float half = 0.5f * levels, step = 2.0f / levels;
+  const float half = 0.5f * levels, step = descent.data * (2.0f / levels);
   for_blocks<kFlightBlock>(in, out, count, [&](const float* const* at, float* to, int64_t) {
     Floats d[kFlight], base[kFlight], measured[kFlight];
     for (int i = 0; i < kFlight; ++i) {
       base[i] = load(at[0] + i * kLanes) * half + (half + 0.5f);  // u L + 1/2 at xhat
-      measured[i] = load(at[1] + i * kLanes) + 1.0f;
+      measured[i] = descent.data * (load(at[1] + i * kLanes) + 1.0f);
     }
     descend(d, descent, [&](Floats move, int i) {
-      return descent.data * (step * round_down(base[i] + half * move) - measured[i]);
+      return step * round_down(base[i] + half * move) - measured[i];
     });
     for (int i = 0; i < kFlight; ++i) store(to + i * kLanes, load(at[0] + i * kLanes) + d[i]);
   });

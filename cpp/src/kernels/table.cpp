@@ -4,7 +4,7 @@ namespace lmaps::LMAPS_ISA {
 
 extern const Kernels table = {
     philox_words,  normal,      transition,   mask_steps,    hdr_steps,      quantize_steps,         jpeg_steps, jpeg_forward,
-    weighted_rows, descend_row, phase_middle, spectral_gain, spectral_apply, spectral_apply_complex,
+    weighted_rows, descend_row, columns_in, columns_crop, columns_out, rows_times, recur, phase_middle, rows_phase, turn_rows, picture_in, picture_descend, spectral_gain, spectral_apply, spectral_apply_complex,
 };
 
 }  // namespace lmaps::LMAPS_ISA

@@ -56,6 +56,60 @@ struct SpectralStep {
 
 constexpr int kReadAhead = 16;
 
+// Signals that a Fourier transform handles side by side.
+constexpr int kPanel = 16;
+constexpr int kMostPasses = 32;
+
+// A pass of a Fourier transform: butterflies of `radix` rows, `groups` of them over runs of `stride` rows. twiddles holds
+// radix - 1 factors (real, imaginary) a group.
+struct FourierPass {
+  int radix;
+  int64_t groups;
+  int64_t stride;
+  const float* twiddles;
+};
+
+struct FourierPlan {
+  int64_t length;
+  int passes;
+  FourierPass pass[kMostPasses];
+};
+
+// The half spectrum of real planes, transformed down the columns only: [length / 2 + 1][stride], parts apart.
+struct HalfSpectrum {
+  float* re;
+  float* im;
+  int64_t stride;
+};
+
+// Rows [first, first + count) of a half spectrum, count <= kPanel. Only the first columns_in entries of a row are not zero, and
+// only the first columns_out are wanted; both are whole strips of 2 kPanel columns.
+struct SpectrumRows {
+  int64_t first;
+  int64_t count;
+  int64_t columns_in;
+  int64_t columns_out;
+};
+
+// Columns [first, first + 2 kPanel) of a picture in the corner of a larger field.
+struct PictureColumns {
+  int64_t first;
+  int64_t height;
+  int64_t width;
+};
+
+struct Recurrence {
+  float alpha, beta, gamma, weight;
+};
+
+// Where each row and column of an extended plane lies in the plane itself (rows of `width` entries); -1 for zero.
+struct Extended {
+  const float* plane;
+  int64_t width;
+  const int32_t* rows;
+  const int32_t* columns;
+};
+
 struct Kernels {
   // Counters (first + i, step, stream, top), i < blocks -> 4 * blocks words.
   void (*philox_words)(uint32_t* out, int64_t blocks, NoiseKey key, uint32_t first, uint32_t top);
@@ -81,8 +135,34 @@ struct Kernels {
   // d -= prior * d + data * pull
   void (*descend_row)(float* d, const float* pull, int64_t count, Descent descent);
 
+  // Columns [first, first + 2 kPanel) of an extended plane to the half spectrum. scratch: 4 * length * kPanel floats.
+  void (*columns_in)(const FourierPlan& plan, const Extended& from, int64_t first, const HalfSpectrum& to, float* scratch);
+  // Back, zero outside the first `height` rows and `width` columns, and to the half spectrum again.
+  void (*columns_crop)(const FourierPlan& plan, const HalfSpectrum& spectrum, int64_t first, int64_t height, int64_t width,
+                       float* scratch);
+  // Back, each row added to row rows[i] of `to` (none where -1), which is zero before: [height][to_stride].
+  void (*columns_out)(const FourierPlan& plan, const HalfSpectrum& from, int64_t first, const int32_t* rows, float* to,
+                      int64_t to_stride, float* scratch);
+  // Rows of the half spectrum, transformed, multiplied by response [length][kPanel], conjugated where asked for, and
+  // transformed back.
+  void (*rows_times)(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows,
+                     const float* response_re, const float* response_im, bool conjugate, float* scratch);
+  // next = alpha * pulled + beta * now + gamma * next;  sum += weight * next.
+  void (*recur)(const float* pulled, const float* now, float* next, float* sum, int64_t count, Recurrence step);
+
   // z holds `count` complex numbers: z -= y z / |z|.
   void (*phase_middle)(float* z, const float* y, int64_t count);
+  // The same between the transforms of rows of a half spectrum and back; y is [length][kPanel].
+  void (*rows_phase)(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows, const float* y,
+                     float* scratch);
+  // to = from [rows][columns], [length][kPanel] with zeros beyond.
+  void (*turn_rows)(const float* from, int64_t columns, int64_t rows, int64_t length, float* to);
+  // Columns [first, first + 2 kPanel) of scale (x + 1) to the half spectrum, zero outside the picture.
+  void (*picture_in)(const FourierPlan& plan, const PictureColumns& columns, float scale, const float* x,
+                     const HalfSpectrum& to, float* scratch);
+  // The picture's part g of the spectrum's inverse, and x += pull (xhat - x) - push g.
+  void (*picture_descend)(const FourierPlan& plan, const PictureColumns& columns, float pull, float push, const float* xhat,
+                          float* x, const HalfSpectrum& from, float* scratch);
 
   void (*spectral_gain)(const float* eigenvalues, float* gain, int64_t count, SpectralStep step);
   // out = c + gain * (b - eigenvalue * c), of `count` real or complex numbers.

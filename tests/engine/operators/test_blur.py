@@ -150,3 +150,21 @@ def test_operators_copy_and_pickle() -> None:
         y = operator(x)
         assert torch.equal(copy.deepcopy(operator)(x), y)
         assert torch.equal(pickle.loads(pickle.dumps(operator))(x), y)
+
+
+def test_compiled_and_torch_transforms_agree_and_gradients_pass() -> None:
+    """Float32 pictures go through compiled code, float64 and whatever autograd watches through torch."""
+    operator = operators.MotionBlur(size=9, seed=3)
+    x = torch.randn(2, 3, 21, 34, generator=torch.Generator().manual_seed(0))
+    for name in ("forward", "adjoint", "normal"):
+        plain, exact = getattr(operator, name)(x), getattr(operator, name)(x.double())
+        watched = getattr(operator, name)(x.clone().requires_grad_())
+        assert watched.requires_grad
+        assert not plain.requires_grad
+        for found in (plain, watched):
+            assert float((found - exact).norm() / exact.norm()) < 1e-6
+    coefficients, bound = [0.3, -0.2, 0.1, 0.05], 1.1
+    exact = operator.chebyshev(x.double(), coefficients, bound)
+    assert float((operator.chebyshev(x, coefficients, bound) - exact).norm() / exact.norm()) < 1e-6
+    _, jacobian = torch.autograd.functional.vjp(operator, x, x)
+    assert float((jacobian - operator.adjoint(x)).norm() / jacobian.norm()) < 1e-6

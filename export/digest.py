@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .external_data import external_files
+from .external_data import check_external_data
 
 
 def of_file(path: Path) -> str:
@@ -19,9 +19,9 @@ def of_file(path: Path) -> str:
 def of_graph(path: Path) -> str:
     """SHA-256 over the graph at `path` and every file of external data it names, so that a changed weight shows.
 
-    Call `check_external_data` before: this reads whatever files the graph names. Raises GraphError for a damaged one.
+    Raises GraphError for a damaged graph, or one that names files outside its folder.
     """
-    files = {location: of_file(path.parent / location) for location in external_files(path)}
+    files = {location: of_file(path.parent / location) for location in check_external_data(path)}
     return of_facts({"graph": of_file(path), "external": files})
 
 

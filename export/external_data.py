@@ -44,13 +44,13 @@ def external_files(path: Path) -> set[str]:
         raise GraphError(f"{path} is not an ONNX file, or it is damaged: {error}") from None
 
 
-def check_external_data(path: Path, allowed: Collection[str] | None = None) -> None:
-    """Raise GraphError unless every external file lies inside the graph's own folder.
+def check_external_data(path: Path, allowed: Collection[str] | None = None) -> set[str]:
+    """`external_files`, or GraphError unless every one lies inside the graph's own folder.
 
     allowed: where given, only these locations may be named; used when the files' digests were checked beforehand.
     """
-    folder = path.parent.resolve()
-    for location in sorted(external_files(path)):
+    folder, locations = path.parent.resolve(), external_files(path)
+    for location in sorted(locations):
         if allowed is not None and location not in allowed:
             raise GraphError(f"{path} reads {location!r}; only {', '.join(sorted(allowed))} may be read beside it")
         target = folder / location
@@ -59,6 +59,7 @@ def check_external_data(path: Path, allowed: Collection[str] | None = None) -> N
             raise GraphError(f"{path} reads {location!r}, which lies outside its folder; the graph is refused")
         if not target.is_file():
             raise GraphError(f"{path} needs {location!r} beside it, and there is no such file")
+    return locations
 
 
 class _WireError(Exception):

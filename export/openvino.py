@@ -50,7 +50,6 @@ class OpenVINOGraph:
     ) -> None:
         import openvino
 
-        check_external_data(path)
         self._shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self._tensor = openvino.Tensor
         self._local = threading.local()
@@ -95,6 +94,7 @@ class OpenVINOGraph:
         }
 
     def _compile(self) -> Any:
+        check_external_data(self._path)
         try:
             model = self._core.read_model(self._path)
             model.reshape({name: list(shape) for name, shape in self._shapes.items()})

@@ -19,6 +19,10 @@ import torch
 from torch import Tensor, nn
 
 
+def _wide(f: Tensor) -> Tensor:
+    return f.to(torch.promote_types(f.dtype, torch.float32))
+
+
 class NoiseEstimateDenoiser(nn.Module):
     """D(x, sigma): x [B, C, H, W], sigma [B] > 0 -> [B, C, H, W], around a network that estimates the unit noise.
 
@@ -34,7 +38,7 @@ class NoiseEstimateDenoiser(nn.Module):
         sigma = sigma.to(torch.float32)
         s = sigma.reshape(-1, 1, 1, 1)
         f = self.network(x * (1 + s.square()).rsqrt(), self.timestep(sigma))
-        return x - s * f[:, : x.shape[1]].to(torch.float32)
+        return x - s * _wide(f[:, : x.shape[1]])
 
 
 class VEDenoiser(nn.Module):
@@ -47,7 +51,7 @@ class VEDenoiser(nn.Module):
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         sigma = sigma.to(torch.float32)
         f = self.network(x, (sigma / 2).log())
-        return x + sigma.reshape(-1, 1, 1, 1) * f.to(torch.float32)
+        return x + sigma.reshape(-1, 1, 1, 1) * _wide(f)
 
 
 class LinearTimestep(nn.Module):

@@ -61,7 +61,7 @@ def report(told: dict[str, Any], task: str, records: Sequence[Record]) -> list[s
     cells = summaries(records)
     lines = [*preamble(f"PSNR against time: {task}", told)]
     lines += [
-        f"- {told['images']} images of {told['size']}x{told['size']}; seconds an image, one at a time, network included",
+        f"- {told['images']} image(s) of {told['size']}x{told['size']}; seconds an image, one at a time, network included",
         "- mean ± deviation over the images; final iterates",
         "- ∇: a method that goes backwards through the network as well; on frontier: none is both faster and better",
         "",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+from ..tasks import TASKS, build
 from . import published
 from .journal import Record
 from .methods import START, Method, parse
 from .runs import Cell, Setting, gradient
 from .tables import Summary, facts, markdown, preamble, summary
 
+# Their papers say what to do where H has no derivative; the others then run on the surrogate of Eq. 17.
+WITHOUT_DERIVATIVE = (START, "lmaps", "pigdm", "red-diff")
 Summaries = dict[tuple[str, str], Summary]
 
 
@@ -57,9 +61,10 @@ def report(told: dict[str, Any], records: Sequence[Record]) -> list[str]:
 
 
 def _notes(told: dict[str, Any]) -> list[str]:
-    noise = "each task's own noise (0.05 but for none)" if told["noise"] is None else f"sigma_y = {told['noise']}"
+    own = ", ".join(sorted({f"{task.default_noise:g}" for task in TASKS.values()}))
+    noise = f"sigma_y = {own if told['noise'] is None else told['noise']}"
     lines = [
-        f"- {told['images']} images of {told['size']}x{told['size']}, {noise}, seed {told['seed']}; one image at a time",
+        f"- {told['images']} image(s) of {told['size']}x{told['size']}, {noise}, seed {told['seed']}; one image at a time",
         "- mean ± deviation over the images, each measured by itself; final iterates, never the best against the truth",
         "- calls: of the network, an image; ∇: each with a pass backwards as well, in torch",
         f"- paper: {told['published']}: other networks, other pictures, another machine; for orientation",
@@ -105,14 +110,28 @@ def _task(task: str, cells: Summaries, told: dict[str, Any]) -> list[str]:
     head += ["calls", "s an image", *[f"paper, {label}: PSNR / SSIM / LPIPS" for label in networks.values()]]
     mine = {method: cell for (t, method), cell in cells.items() if t == task}
     rows = [_row(method, cell, task, told) for method, cell in mine.items()]
-    lines = [f"## {task}", "", *markdown(head, rows)]
-    reasons = [f"- {method}: {cell.reason}" for method, cell in mine.items() if cell.reason]
-    return [*lines, *reasons, ""] if reasons else lines
+    notes = [f"- {method}: {cell.reason}" for method, cell in mine.items() if cell.reason]
+    if any(cell.mean and _outside(method, task) for method, cell in mine.items()):
+        notes.insert(
+            0, "- †: outside its paper: H has no derivative, the surrogate J = I of LMAPS's Eq. 17 stands in for it"
+        )
+    return [f"## {task}", "", *markdown(head, rows), *([*notes, ""] if notes else [])]
+
+
+def _outside(method: str, task: str) -> bool:
+    """The method's authors do not define it for a task like this one, and it runs all the same."""
+    return parse(method).solver not in WITHOUT_DERIVATIVE and not _differentiable(task)
+
+
+@cache
+def _differentiable(task: str) -> bool:
+    return build(task).differentiable
 
 
 def _row(method: str, cell: Summary, task: str, told: dict[str, Any]) -> list[str]:
     kind = parse(method)
-    row = [method, cell.cell("psnr"), cell.cell("ssim")]
+    mark = " †" if cell.mean and _outside(method, task) else ""
+    row = [method + mark, cell.cell("psnr"), cell.cell("ssim")]
     if told["perceptual"]:
         row.append(cell.cell("perceptual"))
     ran = bool(cell.mean) and kind.solver != START

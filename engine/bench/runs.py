@@ -31,11 +31,13 @@ _TOLD = ("backend", "precision", "strategy", "chain", "steps", "total_s", "denoi
 class Setting:
     """What all cells of a comparison share.
 
-    noise: sigma_y, or None for each task's own.   budget: most network calls an image, or None.   steps: N of every method,
-    or None for its own.   perceptual: the metric beside PSNR and SSIM, or None.
+    source: what `load_prior` was given, so that another process can load it.   noise: sigma_y, or None for each task's own.
+    steps: N of every method, or None for its own.   budget: most network calls an image, or None.
+    perceptual: the metric beside PSNR and SSIM, or None.
     """
 
     prior: Prior
+    source: str
     size: int
     seed: int = 0
     noise: float | None = None

@@ -102,7 +102,7 @@ def cold(
 def fresh_process(candidate: Candidate, task: str, setting: Setting) -> dict[str, float]:
     """Seconds of a new Python process: import, compile, first (its first batch), whole (as its parent sees it)."""
     job = {
-        "prior": str(setting.prior.folder),
+        "prior": setting.source,
         "task": task,
         "size": setting.size,
         "batch": candidate.batch,
@@ -111,7 +111,7 @@ def fresh_process(candidate: Candidate, task: str, setting: Setting) -> dict[str
         "solver": candidate.method.solver,
         "compiling": arguments(Cell(candidate.method, task), setting),
     }
-    command = [sys.executable, "-m", "lmaps.engine.bench.cold", json.dumps(job)]
+    command = [sys.executable, "-P", "-m", "lmaps.engine.bench.cold", json.dumps(job)]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     whole = time.perf_counter() - start
@@ -133,18 +133,20 @@ def report(
     lines += [
         f"- pictures of {told['size']}x{told['size']}; {len(warm_rounds)} rounds in which the methods take turns, after "
         f"{WARM_UP} that do not count",
-        "- ms: a batch from measurement to picture; against: median over rounds of this time over the first row's",
+        "- ms: a batch from measurement to picture; percentiles by nearest rank: p99 of fewer than 100 rounds is the largest",
+        "- ratio: median over rounds of this time over the first method's at the same batch size",
         "",
     ]
     latencies = series(warm_rounds)
-    first = next(iter(latencies), None)
+    first: dict[int, str] = {}
     rows = []
     for label, seconds in latencies.items():
+        reference = latencies[first.setdefault(batches[label], label)]
         points = [f"{1e3 * percentile(seconds, p):.1f}" for p in PERCENTILES]
-        ratio = statistics.median(s / f for s, f in zip(seconds, latencies[first or label], strict=True))
+        ratio = statistics.median(s / r for s, r in zip(seconds, reference, strict=True))
         rate = batches[label] / percentile(seconds, 50)
         rows.append([label, *points, f"{rate:.2f}", f"{ratio:.2f}x"])
-    head = ["method", *[f"p{p}, ms" for p in PERCENTILES], "images a second", f"against {first}"]
+    head = ["method", *[f"p{p}, ms" for p in PERCENTILES], "images a second", "ratio"]
     lines += ["## Warm", "", *markdown(head, rows)]
     refused = warm_rounds[0]["refused"] if warm_rounds else {}
     lines += [f"- {label}: {why}" for label, why in refused.items()]

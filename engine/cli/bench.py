@@ -83,7 +83,7 @@ def quality(
         told = of_quality.known(setting, len(photos), complete, missing)
         lines = of_quality.report(told, records)
         tables.write(target, "quality", lines, told, records)
-        title = f"{len(photos)} images of {size}x{size}, prior {setting.prior.name}, {told['machine']}"
+        title = f"{len(photos)} image(s) of {size}x{size}, prior {setting.prior.name}, {told['machine']}"
         c.figure(lambda path: plots.quality(of_quality.summaries(records), path, title), target / "quality.png")
     c.finish(lines, target, "quality", complete)
 
@@ -123,7 +123,7 @@ def frontier(
         told = of_quality.known(setting, len(photos), complete, None)
         lines = of_time.report(told, task, records)
         tables.write(target, "frontier", lines, told, records)
-        title = f"{task}, {len(photos)} images of {size}x{size}, prior {setting.prior.name}\n{told['machine']}"
+        title = f"{task}, {len(photos)} image(s) of {size}x{size}, prior {setting.prior.name}\n{told['machine']}"
         curves = of_time.curves(of_quality.summaries(records))
         c.figure(lambda path: plots.frontier(curves, path, title), target / "frontier.png")
     c.finish(lines, target, "frontier", complete)

@@ -38,6 +38,7 @@ def make_setting(
     metric, missing = _perceptual(perceptual)
     setting = Setting(
         prior=load_prior(prior),
+        source=prior,
         size=size,
         seed=seed,
         noise=noise,

@@ -1,0 +1,1 @@
+"""Tests of what `lmaps bench` measures and tells."""

@@ -90,9 +90,8 @@ class TableTimestep(nn.Module):
         super().__init__()
         b = np.asarray(betas, dtype=np.float64)
         if b.ndim != 1 or b.size < 2 or not ((b > 0) & (b < 1)).all():
-            raise ValueError(
-                f"betas must be at least 2 numbers between 0 and 1, got {b.size} in {b.min()} .. {b.max()}"
-            )
+            given = f"{b.size} from {b.min()} to {b.max()}" if b.size else "none"
+            raise ValueError(f"betas must be at least 2 numbers between 0 and 1, got {given}")
         log_sigmas = 0.5 * np.log(np.expm1(-np.log1p(-b).cumsum()))
         for name, table in (("log_sigmas", log_sigmas[:-1]), ("slopes", 1 / np.diff(log_sigmas))):
             self.register_buffer(name, torch.from_numpy(table.astype(np.float32)), persistent=False)

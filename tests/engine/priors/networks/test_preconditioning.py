@@ -189,6 +189,7 @@ def test_what_the_network_is_told() -> None:
         (lambda: LinearTimestep(beta_min=0), "must be positive"),
         (lambda: LinearTimestep(steps=1), "steps >= 2"),
         (lambda: TableTimestep([0.1]), "at least 2 numbers"),
+        (lambda: TableTimestep([]), "got none"),
         (lambda: TableTimestep([0.1, 1.0]), "between 0 and 1"),
         (lambda: TableTimestep([0.1, float("nan")]), "between 0 and 1"),
         (lambda: ImprovedTimestep(c1=1), r"c1 must lie in \(0, 1\)"),

@@ -1,4 +1,4 @@
-"""The command line: `lmaps restore`, `degrade`, `demo`, `info`, `bench`.
+"""The command line: `lmaps restore`, `degrade`, `demo`, `export`, `info`, `bench`.
 
 Nothing heavy is imported here, so that `lmaps --help` answers at once; commands import what they run.
 """
@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from .bench import bench
+from .convert import convert
 from .degrade import degrade
 from .demo import demo
 from .errors import OneLineErrors
+from .export import export
 from .info import info
 from .restore import restore
 
@@ -42,7 +44,7 @@ def _options(
     pass
 
 
-for _command in (restore, degrade, demo, info):
+for _command in (restore, degrade, demo, convert, export, info):
     app.command()(_command)
 app.add_typer(bench, name="bench")
 

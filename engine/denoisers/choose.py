@@ -77,6 +77,7 @@ def open_denoiser(
     threads:   of the CPU run times; the physical cores this process may use unless given. torch keeps its own setting.
     """
     frame = Frame(batch, prior.channels, size[0], size[1], prior.multiple)
+    prior.check(batch, size)
     where = _device(device)
     threads = usable_cores() if threads is None else threads
     if threads < 1:

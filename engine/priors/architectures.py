@@ -1,8 +1,9 @@
 """Which networks a prior's config.json can name. A new architecture is one more line in `ARCHITECTURES`.
 
-A builder takes the `settings` object of config.json and returns a freshly initialised nn.Module (x, sigma) -> denoised
-in the alpha = 1 convention; the caller loads the trained weights over it. Settings that do not fit raise TypeError,
-KeyError or ValueError.
+A builder takes the `settings` object of config.json and returns a freshly initialised nn.Module; the caller loads the
+trained weights over it. It is (x, sigma) -> denoised in the alpha = 1 convention where config.json's "prediction" is
+"denoised", else it answers (input, timestep) with that prediction. Settings that do not fit raise TypeError, KeyError
+or ValueError.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any
 
 from torch import nn
 
+from . import networks
 from .edm import EDMDenoiser
+from .from_diffusers import build_unet2d
 from .unet import UNet, UNetConfig
 
 
@@ -42,4 +45,27 @@ def edm_unet_settings(denoiser: EDMDenoiser) -> dict[str, Any]:
     }
 
 
-ARCHITECTURES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {"edm-unet": build_edm_unet}
+def _bare(name: str) -> Callable[[Mapping[str, Any]], nn.Module]:
+    """The network inside a denoiser of `networks`, for checkpoints trained to answer something else than it assumes."""
+
+    def build(settings: Mapping[str, Any]) -> nn.Module:
+        denoiser = networks.ARCHITECTURES[name](settings)
+        network = denoiser.network
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"the architecture {name!r} has no network inside")
+        network.channels, network.multiple = denoiser.channels, denoiser.multiple
+        return network
+
+    return build
+
+
+# Those that answer (input, timestep), so that config.json has to state prediction and schedule; the others must not.
+BARE: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
+    "diffusers-unet2d": build_unet2d,
+    **{f"{name}-network": _bare(name) for name in networks.ARCHITECTURES},
+}
+ARCHITECTURES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
+    "edm-unet": build_edm_unet,
+    **networks.ARCHITECTURES,
+    **BARE,
+}

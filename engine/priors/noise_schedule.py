@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .networks.preconditioning import cosine_betas, linear_betas, scaled_linear_betas
+
 Array = NDArray[np.float64]
 
 KINDS = ("linear", "scaled-linear", "cosine", "alphas-cumprod")
 _LONGEST = 100_000
-_COSINE_OFFSET, _LARGEST_BETA = 0.008, 0.999
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,20 @@ class NoiseSchedule:
         object.__setattr__(self, "alphas_cumprod", tuple(float(a) for a in table))
         object.__setattr__(self, "steps", len(table))
 
+    def betas(self) -> list[float]:
+        """beta_t, t = 0 .. steps - 1."""
+        if self.kind == "linear":
+            return linear_betas(self.beta_start, self.beta_end, self.steps)
+        if self.kind == "scaled-linear":
+            return scaled_linear_betas(self.beta_start, self.beta_end, self.steps)
+        if self.kind == "cosine":
+            return cosine_betas(self.steps)
+        products = np.asarray((1.0, *self.alphas_cumprod), dtype=np.float64)
+        return (1 - products[1:] / products[:-1]).tolist()
+
     def table(self) -> Array:
         """abar_t, t = 0 .. steps - 1, float64."""
-        if self.kind == "alphas-cumprod":
-            return np.asarray(self.alphas_cumprod, dtype=np.float64)
-        return np.cumprod(1 - self._betas())
+        return np.asarray(np.cumprod(1 - np.asarray(self.betas(), dtype=np.float64)))
 
     def log_sigmas(self) -> Array:
         """ln sigma_t, t = 0 .. steps - 1, float64, increasing."""
@@ -89,15 +99,6 @@ class NoiseSchedule:
         """The lowest and the highest noise level."""
         logs = self.log_sigmas()
         return math.exp(logs[0]), math.exp(logs[-1])
-
-    def _betas(self) -> Array:
-        if self.kind == "linear":
-            return np.linspace(self.beta_start, self.beta_end, self.steps, dtype=np.float64)
-        if self.kind == "scaled-linear":
-            return np.linspace(self.beta_start**0.5, self.beta_end**0.5, self.steps, dtype=np.float64) ** 2
-        edges = np.arange(self.steps + 1, dtype=np.float64) / self.steps
-        curve = np.cos((edges + _COSINE_OFFSET) / (1 + _COSINE_OFFSET) * math.pi / 2) ** 2
-        return np.minimum(1 - curve[1:] / curve[:-1], _LARGEST_BETA)
 
     def to_settings(self) -> dict[str, Any]:
         """What config.json holds; `from_settings` reads it back."""

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .networks.preconditioning import TableTimestep
 from .noise_schedule import NoiseSchedule
 
 PREDICTIONS = ("epsilon", "v", "sample", "denoised")
@@ -31,24 +32,16 @@ def check_prediction(prediction: str) -> None:
 
 
 class Timestep(nn.Module):
-    """sigma [B] > 0 -> t [B] float32 in 0 .. T - 1, differentiable nowhere and made of operations every run time has."""
-
-    log_sigmas: Tensor
+    """sigma [B] > 0 -> t [B] float32 in 0 .. T - 1, made of operations that every run time has."""
 
     def __init__(self, schedule: NoiseSchedule, mode: str = "interpolated") -> None:
         super().__init__()
         if mode not in TIMESTEPS:
             raise ValueError(f"the timestep must be {' or '.join(TIMESTEPS)}; got {mode!r}")
-        self.mode = mode
-        table = torch.from_numpy(schedule.log_sigmas().astype("float32"))
-        self.register_buffer("log_sigmas", table, persistent=False)
+        self.mode, self.table = mode, TableTimestep(schedule.betas())
 
     def forward(self, sigma: Tensor) -> Tensor:
-        table = self.log_sigmas
-        level = sigma.detach().reshape(-1).to(torch.float32).log().clamp(table[0], table[-1])
-        above = (level[:, None] >= table[None, 1:-1]).sum(dim=1)
-        low, high = table[above], table[above + 1]
-        t = above.to(torch.float32) + (level - low) / (high - low)
+        t: Tensor = self.table(sigma.to(torch.float32))
         return t.round() if self.mode == "nearest" else t
 
 

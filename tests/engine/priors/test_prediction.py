@@ -208,5 +208,5 @@ def test_an_answer_that_is_no_picture_is_named() -> None:
         def forward(self, u: Tensor, t: Tensor) -> Any:
             return u, t
 
-    with pytest.raises(TypeError, match="must answer with a tensor.*tuple"):
+    with pytest.raises(TypeError, match=r"must answer with a tensor.*tuple"):
         FromPrediction(Pair(), "epsilon", NoiseSchedule(), channels=3)(torch.ones(1, *SHAPE), torch.ones(1))

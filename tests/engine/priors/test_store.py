@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lmaps.engine.priors import PriorError, load_prior, save_prior, store
+from lmaps.engine.priors import PriorError, load_prior, save_prior, saving
 from lmaps.engine.priors.edm import EDMDenoiser
 
 from ...tiny import random_denoiser
@@ -88,7 +88,7 @@ def quick_export(monkeypatch: pytest.MonkeyPatch, tiny_prior_folder: Path) -> No
     def copy(module: nn.Module, path: Path, **_: Any) -> None:
         shutil.copy(tiny_prior_folder / "model.onnx", path)
 
-    monkeypatch.setattr(store, "export_onnx", copy)
+    monkeypatch.setattr(saving, "export_onnx", copy)
 
 
 @pytest.mark.usefixtures("quick_export")
@@ -114,7 +114,7 @@ def test_a_save_that_is_cut_short_is_noticed(folder: Path, monkeypatch: pytest.M
             raise OSError("disk full")
         real(source, target)
 
-    monkeypatch.setattr(store.os, "replace", fail_at_config)
+    monkeypatch.setattr(saving.os, "replace", fail_at_config)
     with pytest.raises(OSError, match="disk full"):
         save_prior(folder, random_denoiser(seed=5), name="tiny", licence="CC0-1.0", notes={})
     with pytest.raises(PriorError, match="not the file that"):
@@ -177,18 +177,32 @@ BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "config not an object": (lambda f: (f / "config.json").write_text("[]"), "must hold a JSON object"),
     "config binary": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "cannot be read as JSON"),
     "newer format": (lambda f: edit_config(f, format=2), "'format' is 2"),
-    "other prediction": (lambda f: edit_config(f, prediction="epsilon"), "'prediction' is 'epsilon'"),
+    "prediction without schedule": (lambda f: edit_config(f, prediction="epsilon"), "'epsilon' goes with a schedule"),
+    "schedule without prediction": (lambda f: edit_config(f, schedule={}), "'denoised' goes without a schedule"),
+    "another's prediction": (
+        lambda f: edit_config(f, prediction="epsilon", schedule={"kind": "linear"}),
+        "'epsilon' cannot be that of 'edm-unet'",
+    ),
+    "unknown prediction": (lambda f: edit_config(f, prediction="score"), "one of epsilon, v, sample, denoised; got 'score'"),
+    "unknown schedule": (
+        lambda f: edit_config(f, prediction="epsilon", schedule={"kind": "sine"}),
+        "schedule must be one of linear.*'sine'",
+    ),
+    "value range upside down": (lambda f: edit_config(f, value_range=[1, -1]), "the lower first; got 1 and -1"),
+    "value range of three": (lambda f: edit_config(f, value_range=[0, 1, 2]), "'value_range' must be two numbers"),
+    "size not whole": (lambda f: edit_config(f, size=[64.0, 64]), "'size' must be two numbers"),
+    "source not text": (lambda f: edit_config(f, source={"file": 3}), "'source' must map names to text"),
     "no name": (lambda f: edit_config(f, name=None), "'name' must be of type str, got None"),
     "channels zero": (lambda f: edit_config(f, channels=0), "'channels' must lie in"),
     "multiple not whole": (lambda f: edit_config(f, multiple=8.0), "'multiple' must be of type int, got 8.0"),
-    "no digests": (lambda f: edit_config(f, files={}), r"no digest of model\.onnx, weights\.safetensors"),
+    "no digests": (lambda f: edit_config(f, files={}), r"no digest of weights\.safetensors"),
     "digest of a stranger": (
         lambda f: edit_config(f, files={**json.loads((f / "config.json").read_text())["files"], "../x": "0"}),
         r"\.\./x is missing",
     ),
     "unknown architecture": (
         lambda f: edit_config(f, architecture="gan"),
-        "unknown architecture 'gan'; known are edm-unet",
+        "unknown architecture 'gan'; known are adm.*edm-unet",
     ),
     "settings too few": (lambda f: edit_config(f, settings={}), "settings do not fit 'edm-unet'"),
     "settings too many": (

@@ -116,6 +116,36 @@ def narrow_graph(source: Path, path: Path, precision: HalfPrecision, *, channels
         check_export(source, temporary, channels=channels, multiple=multiple, precision=precision)
 
 
+def contain_graph(source: Path, path: Path) -> None:
+    """Write the graph at `source` to `path` with its weights inside, stored as they were."""
+    import onnx
+
+    check_external_data(source)
+    model = onnx.load(source)
+    with replacing(path) as temporary:
+        _save(model, temporary)
+
+
+def fix_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Make the free sides of the inputs what `shapes` says, and those of the output what x's are."""
+    import onnx
+
+    model = onnx.load(path)
+    wanted = {**shapes, OUTPUT: shapes[INPUTS[0]]}
+    for value in (*model.graph.input, *model.graph.output):
+        for dim, side in zip(value.type.tensor_type.shape.dim, wanted[value.name], strict=True):
+            dim.dim_value = side
+    with replacing(path) as temporary:
+        _save(model, temporary)
+
+
+def stored_opset(path: Path) -> int:
+    """The opset of the graph at `path`."""
+    import onnx
+
+    return opset_of(onnx.load(path, load_external_data=False))
+
+
 def default_opset(precision: str) -> int:
     """The lowest opset that has all of `precision`: every run time reads it, and OpenVINO needs it."""
     return BFLOAT16_OPSET if precision == "bfloat16" else DEFAULT_OPSET

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from . import options as o
-from .errors import for_people
+from .errors import Stop, for_people
+from .kept import clear, kept, print_kept
 
 PACKAGES = (
     "torch",
@@ -31,8 +32,19 @@ PACKAGES = (
 def info(
     device: o.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for bug reports and scripts.")] = False,
+    clear_cache: Annotated[
+        bool, typer.Option("--clear-cache", help="Remove kept graphs and engines; no more.")
+    ] = False,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", metavar="DAYS", min=0, help="Only what was not used for DAYS days.")
+    ] = None,
 ) -> None:
-    """Say what is installed, which backends and kernels would run, and why the others would not."""
+    """Say what is installed, which backends and kernels would run, why others would not, and what is kept on disk."""
+    if older_than is not None and not clear_cache:
+        raise Stop("--older-than goes with --clear-cache")
+    if clear_cache:
+        clear(older_than or 0)
+        return
     with for_people():
         facts = gather(device)
     if as_json:
@@ -47,6 +59,7 @@ def gather(device: str = "auto") -> dict[str, Any]:
 
     from lmaps import __version__
 
+    from ...export.machine import cpu_name
     from .. import metrics, tasks
     from ..denoisers import available
     from ..denoisers.cpu import usable_cores
@@ -56,7 +69,7 @@ def gather(device: str = "auto") -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "cpu": {
-            "name": _cpu_name(),
+            "name": cpu_name(),
             "cores": usable_cores(),
             "instructions": torch.backends.cpu.get_cpu_capability(),
         },
@@ -67,6 +80,7 @@ def gather(device: str = "auto") -> dict[str, Any]:
         "tasks": list(tasks.TASKS),
         "priors": _priors(),
         "metrics": {"lpips": metrics.lpips_missing() or "available"},
+        "cache": kept(),
     }
 
 
@@ -99,14 +113,6 @@ def _priors() -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if (entry / "config.json").is_file())
 
 
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def _print(facts: dict[str, Any]) -> None:
     cpu = facts["cpu"]
     print(f"lmaps {facts['lmaps']}, Python {facts['python']}, {facts['platform']}")
@@ -122,3 +128,4 @@ def _print(facts: dict[str, Any]) -> None:
     print(f"tasks: {', '.join(facts['tasks'])}")
     print(f"priors: {', '.join(facts['priors']) or 'none shipped'}")
     print(f"LPIPS: {facts['metrics']['lpips']}")
+    print_kept(facts["cache"])

@@ -5,7 +5,7 @@
              i += 1
 
 Nothing is read back: a state that stops being finite lowers a flag, and the estimate and the count of steps stay from then
-on as they were. The scaling of the denoiser's input belongs to the denoiser, hence to the recording.
+on as they are. The scaling of the denoiser's input belongs to the denoiser, hence to the recording.
 The same turns run one by one without a graph (`graph=False`) and give the same image.
 """
 
@@ -87,6 +87,7 @@ class Turn:
         for buffer, value in zip(self._observed, observed, strict=True):
             buffer.copy_(value)
         self.rewind()
+        self.estimate.zero_()
         self._seeds.copy_(as_tensor(seeds, self._device))
         self._seed_numbers = tuple(seeds)
         if self._arrivals is None:
@@ -99,10 +100,10 @@ class Turn:
         """One step of `kind` (see `Solver.kind`), wherever the counters stand: what a graph records."""
         at = cast(Step, DeviceStep(OnDevice(self._index, kind), self._observed, self))
         x0, x = advance(self._denoise, self._solver, self._x, at)
-        torch.where(self._alive, x0, self.estimate, out=self.estimate)
         self._taken.add_(self._alive)
         # 0 times the sum is 0 unless something in it is not finite.
         self._alive.logical_and_(x.sum() * 0 == 0)
+        torch.where(self._alive, x0, self.estimate, out=self.estimate)
         if x.data_ptr() != self._x.data_ptr():
             self._x.copy_(x)
         self._counters.add_(1)

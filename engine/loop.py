@@ -50,7 +50,7 @@ def run(
     seeds: Sequence[int],
     callback: Callback | None = None,
 ) -> tuple[Tensor, Status, int]:
-    """Run the loop for pictures of `shape` [B, C, H, W]; returns the last estimate, how it ended, and the steps taken.
+    """Run the loop for pictures of `shape` [B, C, H, W]; returns the last finite estimate, how it ended, the steps taken.
 
     A callback that returns False cancels after the step it was told about. Any other value lets the loop go on.
     """
@@ -59,10 +59,12 @@ def run(
     steps = len(sigmas) - 1
     path = [Step(i, sigmas[i], sigmas[i + 1], observed, denoise, tuple(seeds), memory) for i in range(steps)]
     x = solver.begin(initial_state(shape[1:], sigmas[0], seeds, y.device), path[0])
+    finite = torch.zeros_like(x)
     for i, at in enumerate(path):
         x0, x = advance(denoise, solver, x, at)
         if not bool(torch.isfinite(x.sum())):
-            return x0, "diverged", i + 1
+            return finite, "diverged", i + 1
+        finite = x0
         if callback is not None and callback(Progress(i + 1, steps, at.sigma, x0)) is False:
             return x0, "cancelled", i + 1
     return x, "ok", steps

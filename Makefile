@@ -15,7 +15,7 @@ NATIVE := CMakeLists.txt $(shell find cpp -name '*.cpp' -o -name '*.hpp' -o -nam
 # Type stubs of TensorRT, for mypy alone: beside the environment, where they would pass for an installed `tensorrt`.
 STUBS  := build/stubs
 
-.PHONY: install demo test test-slow lint format bench clean
+.PHONY: install demo test test-slow lint format bench bench-compare clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed
@@ -57,8 +57,15 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# About ten minutes on two quiet cores. bench-compare runs the suites and compares with the baseline of this kind of machine;
+# SAVE=--save makes this run the baseline.
 bench: install
-	$(BIN)/python -m pytest bench --benchmark-only
+	mkdir -p build
+	$(BIN)/python -m pytest bench --benchmark-only --benchmark-sort=fullname --benchmark-columns=median,min,iqr,rounds \
+	  --benchmark-json=build/bench.json
+
+bench-compare: bench
+	$(BIN)/python -m bench.compare build/bench.json $(SAVE)
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache $(DEMO)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,7 +41,6 @@ def save_graph(
     name: str | None = None,
     licence: str = UNKNOWN_LICENCE,
     source: Mapping[str, str] | None = None,
-    link: bool = False,
 ) -> PriorConfig:
     """Write the graph at `path` as a prior into `folder`: model.onnx, the files of weights beside it, config.json.
 
@@ -50,7 +48,6 @@ def save_graph(
                 input is sigma itself.
     timestep:   "interpolated", or "nearest", which is the default where the graph takes whole steps.
     channels, multiple: where the graph does not say; multiple is otherwise found by trying.
-    link:       share the files of weights with the graph's own folder, for a prior that lives no longer than the process.
     The graph is run once on random numbers. Raises PriorError naming what does not fit.
     """
     check_prediction(prediction)
@@ -61,7 +58,6 @@ def save_graph(
     table = _schedule(prediction, schedule)
     timestep = _timestep(path, signature, prediction, timestep)
     model = around(
-        path,
         model,
         signature,
         prediction=prediction,
@@ -74,7 +70,7 @@ def save_graph(
     with staged(folder) as staging:
         (staging / GRAPH).write_bytes(model.SerializeToString(deterministic=True))
         del model
-        beside = _bring(path, staging, link)
+        beside = _bring(path, staging)
         multiple = _tried(path, staging / GRAPH, signature, channels, multiple)
         config = PriorConfig(
             name=name or path.stem,
@@ -138,30 +134,27 @@ def _timestep(path: Path, signature: Signature, prediction: str, given: str | No
     return "nearest"
 
 
-def _bring(path: Path, staging: Path, link: bool) -> list[str]:
-    """The files of weights, beside the new graph and under their old names."""
+def _bring(path: Path, staging: Path) -> list[str]:
+    """Copies of the files of weights beside the new graph. Links would do, but readers take them for an attack."""
     files = sorted(external_files(path))
     for file in files:
         if Path(file).name != file or file in (GRAPH, CONFIG):
             raise PriorError(
                 f"{path} keeps weights in {file!r}; they must lie beside it, not named {GRAPH} or {CONFIG}"
             )
-        original = (path.parent / file).resolve()
-        try:
-            if not link:
-                raise OSError
-            os.link(original, staging / file)
-        except OSError:
-            shutil.copyfile(original, staging / file)
+        shutil.copyfile(path.parent / file, staging / file)
     return files
 
 
 def _tried(path: Path, graph: Path, signature: Signature, channels: int, given: int | None) -> int:
     """Run the wrapped graph, and find what H and W must be divisible by where neither the graph nor the user says."""
+    import onnx
+
     try:
+        onnx.checker.check_model(str(graph))
         runner = OnnxRuntimeGraph(graph, threads=1)
-    except GraphError as error:
-        raise PriorError(f"{path} cannot be run: {error}") from None
+    except (GraphError, onnx.checker.ValidationError) as error:
+        raise PriorError(f"{path} is not a valid ONNX graph: {str(error).splitlines()[0]}") from None
     batch = signature.batch or 2
     if signature.size is not None:
         if reason := _fault(runner, batch, channels, *signature.size):

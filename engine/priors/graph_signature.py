@@ -47,7 +47,9 @@ def read_signature(path: Path, model: ModelProto) -> Signature:
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
-    pictures = [value for value in inputs if _rank(value) == 4]
+    pictures = [
+        value for value in inputs if _rank(value) == 4 and [_fixed(value, axis) for axis in (1, 2, 3)] != [1, 1, 1]
+    ]
     steps = [value for value in inputs if value not in pictures]
     if len(pictures) != 1 or len(steps) != 1:
         described = ", ".join(f"{value.name} of rank {_rank(value)}" for value in inputs) or "none"

@@ -77,7 +77,6 @@ class Prior:
             multiple=multiple,
             name=name,
             licence=licence,
-            link=True,
         )
         prior = load_prior(folder)
         prior._keeper = keeper

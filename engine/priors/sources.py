@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import shutil
 import tempfile
 import threading
@@ -60,7 +59,8 @@ class FolderSource:
         return None
 
     def _build(self, folder: Path) -> None:
-        share(self._folder / WEIGHTS, folder / WEIGHTS)
+        # A copy: readers of graphs take a link for an attack.
+        shutil.copyfile(self._folder / WEIGHTS, folder / WEIGHTS)
         with _explained(self._config.name):
             export_graph(folder, self._config)
 
@@ -114,16 +114,6 @@ class ModuleSource:
         with _explained(self._config.name):
             module = self.module(torch.device("cpu"))
             export_onnx(module, folder / GRAPH, channels=self._config.channels, multiple=self._config.multiple)
-
-
-def share(file: Path, target: Path) -> None:
-    """The same file under another name where the file system can do that, else a copy."""
-    try:
-        if hasattr(os, "getuid") and file.stat().st_uid != os.getuid():
-            raise PermissionError
-        os.link(file.resolve(), target)
-    except OSError:
-        shutil.copyfile(file, target)
 
 
 class _OwnFolder:

@@ -25,8 +25,8 @@ LARGE_SIZES = ((131, 200), (384, 512), (767, 1023), (1024, 768))
 # One level of 8 bits. What noise puts on the lattice itself may come through to a tenth.
 VISIBLE = 2 / 255
 THROUGH = 0.1
-# Noise level: how far a channel's mean may move, beyond what the noise moved it.
-CASTS = {0.005: 0.002, 0.05: 0.004, 0.2: 0.008, 0.5: 0.016, 1.0: 0.03}
+# Noise level: how far the mean of a channel may move, beyond what the noise moved it. 0.02 is two and a half levels of 8 bits.
+CASTS = {0.005: 0.002, 0.05: 0.004, 0.2: 0.008, 0.5: 0.02, 1.0: 0.04}
 REACH = 2.0
 
 

@@ -60,7 +60,7 @@ def gather(device: str = "auto") -> dict[str, Any]:
     from lmaps import __version__
 
     from ...export.machine import cpu_name
-    from .. import metrics, tasks
+    from .. import tasks
     from ..denoisers import available
     from ..denoisers.cpu import usable_cores
 
@@ -79,9 +79,18 @@ def gather(device: str = "auto") -> dict[str, Any]:
         "kernels": [_native(), _triton()],
         "tasks": list(tasks.TASKS),
         "priors": _priors(),
-        "metrics": {"lpips": metrics.lpips_missing() or "available"},
+        "metrics": {"perceptual": _perceptual()},
         "cache": kept(),
     }
+
+
+def _perceptual() -> str:
+    from .. import metrics
+
+    try:
+        return metrics.perceptual().label
+    except RuntimeError as reason:
+        return str(reason)
 
 
 def _version(package: str) -> str | None:
@@ -127,5 +136,5 @@ def _print(facts: dict[str, Any]) -> None:
             print(f"  {row['name']:14}{'runs' if row['runs'] else 'does not run'}: {row['why']}")
     print(f"tasks: {', '.join(facts['tasks'])}")
     print(f"priors: {', '.join(facts['priors']) or 'none shipped'}")
-    print(f"LPIPS: {facts['metrics']['lpips']}")
+    print(f"perceptual metric: {facts['metrics']['perceptual']}")
     print_kept(facts["cache"])

@@ -47,7 +47,8 @@ Tile = Annotated[
     int | None, typer.Option(metavar="N", min=32, help="Run the network on overlapping NxN tiles: bounded memory.")
 ]
 Compare = Annotated[
-    Path | None, typer.Option(metavar="REF", help="Print PSNR, SSIM, LPIPS against this picture, or a folder's.")
+    Path | None,
+    typer.Option(metavar="REF", help="Print PSNR, SSIM, a perceptual distance against this picture, or a folder's."),
 ]
 K1 = Annotated[float | None, typer.Option(help="Solver lmaps: r = sigma^2 / (sigma^2 + k1^2).")]
 K2 = Annotated[float | None, typer.Option(help="Solver lmaps: weight of the data term.")]

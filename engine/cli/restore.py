@@ -189,13 +189,14 @@ class _References:
         scores = _Scores(str(job.target), float(metrics.psnr(x, ref)), float(metrics.ssim(x, ref)))
         self.scores.append(scores)
         line = f"{scores.name}  PSNR {scores.psnr:.2f} dB  SSIM {scores.ssim:.4f}"
-        reason = metrics.lpips_missing()
-        if reason is None:
-            line += f"  LPIPS {float(metrics.lpips(x, ref)):.4f}"
+        try:
+            metric = metrics.perceptual()
+            line += f"  {metric.label} {float(metric(x, ref)):.4f}"
+        except (RuntimeError, ValueError) as reason:
+            if not self._told:
+                report.note(f"no LPIPS: {reason}")
+                self._told = True
         report.line(line)
-        if reason is not None and not self._told:
-            report.note(f"no LPIPS: {reason}")
-            self._told = True
 
     def summary(self) -> None:
         """The mean over a folder's files."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lmaps.engine import plan, tasks
+from lmaps.engine import metrics, plan, tasks
 from lmaps.engine.files import Picture, read_image, read_measurement, write_image
 from lmaps.engine.operators import HDR, JPEG, SuperResolution, from_config
 
@@ -34,7 +34,20 @@ def test_every_task_there_and_back(lmaps: Lmaps, photo: Path, tmp_path: Path, ta
     assert read_image(tmp_path / "x.png").size == (32, 48)
     assert "PSNR" in done.stdout
     assert "2 steps" in done.stdout
-    assert done.stderr.startswith("note: no LPIPS: ")
+    assert "LPIPS (AlexNet)" in done.stdout or done.stderr.startswith("note: no LPIPS: ")
+
+
+def test_a_metric_that_cannot_run_is_a_note(
+    lmaps: Lmaps, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise RuntimeError("no weights here")
+
+    monkeypatch.setattr(metrics, "perceptual", missing)
+    done = lmaps("restore", photo, "-o", tmp_path / "x.png", "--task", "denoise", "--compare", photo)
+    assert "PSNR" in done.stdout
+    assert "LPIPS" not in done.stdout
+    assert done.stderr == "note: no LPIPS: no weights here\n"
 
 
 def test_the_measurement_is_exactly_the_operators(lmaps: Lmaps, photo: Path, tmp_path: Path) -> None:

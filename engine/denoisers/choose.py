@@ -3,58 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ...export.external_data import GraphError
 from ..priors import Prior
-from . import onnxruntime_backend, openvino_backend, torch_backend
+from ..priors.error import NoModule
+from . import measure
+from .backends import BACKENDS
 from .base import BackendUnavailable, Denoiser, Frame
 from .cpu import usable_cores
 
-
-class _Backend(NamedTuple):
-    """What `open_denoiser` needs of a backend.
-
-    open(prior, frame, precision=, device=, threads=) -> Denoiser;  missing(device) -> why it cannot run, or None;
-    best(device) -> the precision for "auto";  precisions: the ones that can be asked for.
-    """
-
-    open: Callable[..., Denoiser]
-    missing: Callable[[torch.device], str | None]
-    best: Callable[[torch.device], str]
-    precisions: tuple[str, ...]
-
-
-_compile_missing = partial(torch_backend.missing, compiled=True)
-_BACKENDS = {
-    "openvino": _Backend(
-        openvino_backend.OpenVINODenoiser,
-        openvino_backend.missing,
-        openvino_backend.best_precision,
-        openvino_backend.PRECISIONS,
-    ),
-    "onnxruntime": _Backend(
-        onnxruntime_backend.OnnxRuntimeDenoiser,
-        onnxruntime_backend.missing,
-        onnxruntime_backend.best_precision,
-        onnxruntime_backend.PRECISIONS,
-    ),
-    "torch": _Backend(
-        torch_backend.TorchDenoiser, torch_backend.missing, torch_backend.best_precision, torch_backend.PRECISIONS
-    ),
-    "torch-compile": _Backend(
-        partial(torch_backend.TorchDenoiser, compiled=True),
-        _compile_missing,
-        torch_backend.best_precision,
-        torch_backend.PRECISIONS,
-    ),
-}
-# What "auto" tries, best first.
-_ORDER = {"cpu": ("openvino", "onnxruntime", "torch"), "cuda": ("torch",)}
+# What "auto" looks at. On a CPU: the first that works, best first. On a GPU: the fastest, by measurement.
+_ORDER = {"cpu": ("openvino", "onnxruntime", "torch"), "cuda": ("torch", "torch-compile", "tensorrt")}
 
 
 def open_denoiser(
@@ -69,9 +32,11 @@ def open_denoiser(
 ) -> Denoiser:
     """Open `prior` for pictures of `size` (H, W), any, and `batch`.
 
-    backend:   "auto", "openvino", "onnxruntime", "torch" or "torch-compile". A backend asked for by name runs or
-               raises BackendUnavailable. "auto" takes the fastest that works and warns once for each better one that
-               does not.
+    backend:   "auto", or a name of `available()`. A backend asked for by name runs or raises BackendUnavailable.
+               "auto" on a CPU takes the first of OpenVINO, ONNX Runtime and torch that works, and warns once for each
+               better one that does not. On a GPU it times torch, torch-compile and TensorRT where they are installed,
+               once for this prior, batch and size, which takes a minute or more; `describe` shows the times
+               ("chosen_by", "milliseconds"), and the artefact cache remembers who won.
     precision: "auto" (bfloat16 where the hardware multiplies it, else float32), "float32", "bfloat16".
     device:    "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1" ...
     threads:   of the CPU run times; the physical cores this process may use unless given. torch keeps its own setting.
@@ -85,9 +50,10 @@ def open_denoiser(
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"unknown precision {precision!r}; known are auto, float32, bfloat16")
     if backend == "auto":
-        return _first_that_works(prior, frame, precision, where, threads)
-    if backend not in _BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}; known are auto, {', '.join(_BACKENDS)}")
+        choose = _first_that_works if where.type == "cpu" else _fastest
+        return choose(prior, frame, precision, where, threads)
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; known are auto, {', '.join(BACKENDS)}")
     if reason := _obstacle(backend, precision, where):
         raise BackendUnavailable(f"backend {backend!r} cannot run: {reason}")
     return _open(backend, prior, frame, precision, where, threads)
@@ -97,7 +63,7 @@ def available(device: str | torch.device = "auto") -> list[tuple[str, bool, str]
     """(backend, can run, reason it cannot or the precision "auto" would take), best first."""
     where = _device(device)
     rows = []
-    for name, entry in _BACKENDS.items():
+    for name, entry in BACKENDS.items():
         reason = entry.missing(where)
         rows.append((name, reason is None, reason or entry.best(where)))
     return rows
@@ -106,13 +72,13 @@ def available(device: str | torch.device = "auto") -> list[tuple[str, bool, str]
 def _first_that_works(prior: Prior, frame: Frame, precision: str, device: torch.device, threads: int) -> Denoiser:
     tried: list[str] = []
     for name in _ORDER[device.type]:
-        if precision not in ("auto", *_BACKENDS[name].precisions):
+        if precision not in ("auto", *BACKENDS[name].precisions):
             continue
         reason = _obstacle(name, precision, device)
         if reason is None:
             try:
                 denoiser = _open(name, prior, frame, precision, device, threads)
-            except GraphError as error:
+            except (GraphError, NoModule) as error:
                 reason = str(error)
             else:
                 if tried:
@@ -122,17 +88,57 @@ def _first_that_works(prior: Prior, frame: Frame, precision: str, device: torch.
     raise BackendUnavailable(f"no backend can run {prior.name!r} on {device}: {'; '.join(tried)}")
 
 
+def _fastest(prior: Prior, frame: Frame, precision: str, device: torch.device, threads: int) -> Denoiser:
+    """By measurement, among those that are installed; what is passed over is in `describe`, what fails is warned of."""
+    reasons = {name: _obstacle(name, precision, device) for name in _ORDER[device.type]}
+    passed_over = {name: reason for name, reason in reasons.items() if reason}
+    candidates = {name: _precision(name, precision, device) for name in reasons if name not in passed_over}
+
+    def open_one(name: str) -> Denoiser:
+        return _open(name, prior, frame, precision, device, threads)
+
+    if not candidates:
+        tried = "; ".join(f"{name} cannot: {reason}" for name, reason in passed_over.items())
+        raise BackendUnavailable(f"no backend can run {prior.name!r} on {device}: {tried}")
+    choice, denoiser = measure.fastest(prior, frame, device, candidates, open_one)
+    for name, reason in choice.failed.items():
+        _warn_once(f"running on {choice.backend}; {name} was to be timed and failed: {reason}")
+    facts = {**choice.describe(), "passed_over": passed_over}
+    return _Chosen(denoiser or open_one(choice.backend), facts)
+
+
+class _Chosen:
+    """A denoiser that also says how it was chosen."""
+
+    def __init__(self, denoiser: Denoiser, facts: dict[str, Any]) -> None:
+        self._denoiser, self._facts = denoiser, facts
+        self.backend, self.precision, self.device = denoiser.backend, denoiser.precision, denoiser.device
+        self.supports_gradient, self.capturable = denoiser.supports_gradient, denoiser.capturable
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return self._denoiser(x, sigma)
+
+    def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
+        self._denoiser.into(x, sigma, out)
+
+    def describe(self) -> dict[str, Any]:
+        return {**self._denoiser.describe(), **self._facts}
+
+
 def _obstacle(name: str, precision: str, device: torch.device) -> str | None:
-    entry = _BACKENDS[name]
+    entry = BACKENDS[name]
     if precision not in ("auto", *entry.precisions):
         return f"it has no {precision}; it runs {' or '.join(entry.precisions)}"
     return entry.missing(device)
 
 
 def _open(name: str, prior: Prior, frame: Frame, precision: str, device: torch.device, threads: int) -> Denoiser:
-    entry = _BACKENDS[name]
-    kind = entry.best(device) if precision == "auto" else precision
-    return entry.open(prior, frame, precision=kind, device=device, threads=threads)
+    kind = _precision(name, precision, device)
+    return BACKENDS[name].open(prior, frame, precision=kind, device=device, threads=threads)
+
+
+def _precision(name: str, precision: str, device: torch.device) -> str:
+    return BACKENDS[name].best(device) if precision == "auto" else precision
 
 
 def _device(device: str | torch.device) -> torch.device:

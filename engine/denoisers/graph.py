@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...export.external_data import check_external_data
 from .base import Frame, refuse_gradient
 
 
@@ -28,8 +30,9 @@ class GraphDenoiser:
     capturable = False
     device = torch.device("cpu")
 
-    def __init__(self, graph: Graph, frame: Frame, *, precision: str, threads: int) -> None:
+    def __init__(self, graph: Graph, frame: Frame, *, precision: str, threads: int, weights_bytes: int) -> None:
         self.precision, self._graph, self._frame, self._threads = precision, graph, frame, threads
+        self._weights_bytes = weights_bytes
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         refuse_gradient(x, self.backend)
@@ -53,4 +56,10 @@ class GraphDenoiser:
             "device": "cpu",
             "threads": self._threads,
             **self._frame.describe(),
+            "weights_bytes": self._weights_bytes,
         }
+
+
+def graph_bytes(path: Path) -> int:
+    """Bytes of a graph and of the files beside it that it reads, nearly all of them weights."""
+    return sum((path.parent / name).stat().st_size for name in (path.name, *check_external_data(path)))

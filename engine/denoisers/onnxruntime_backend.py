@@ -10,7 +10,7 @@ import torch
 from ...export.onnxruntime import OnnxRuntimeGraph
 from ..priors import Prior
 from .base import EXTRA_ONNX, Frame
-from .graph import GraphDenoiser
+from .graph import GraphDenoiser, graph_bytes
 
 PRECISIONS = ("float32",)
 
@@ -27,7 +27,7 @@ class OnnxRuntimeDenoiser(GraphDenoiser):
         graph = OnnxRuntimeGraph(path, threads=threads)
         built = time.perf_counter()
         self._prepare = {"export_s": exported - started, "build_s": built - exported, "load_s": 0.0}
-        super().__init__(graph, frame, precision=precision, threads=threads)
+        super().__init__(graph, frame, precision=precision, threads=threads, weights_bytes=graph_bytes(path))
 
     def describe(self) -> dict[str, Any]:
         """And: prepare (seconds to export the graph and open the session); cache is "off": sessions cannot be stored."""

@@ -12,7 +12,7 @@ from ..priors import Prior
 from .artefacts import open_cache, tell_uncached
 from .base import Frame
 from .cpu import fast_bfloat16
-from .graph import GraphDenoiser
+from .graph import GraphDenoiser, graph_bytes
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -35,7 +35,7 @@ class OpenVINODenoiser(GraphDenoiser):
         self._kept: dict[str, Any] = {"cache": graph.outcome, "prepare": {"export_s": exported, **graph.prepare}}
         if graph.outcome == "off":
             self._kept["cache_reason"] = reason or graph.reason
-        super().__init__(graph, frame, precision=precision, threads=threads)
+        super().__init__(graph, frame, precision=precision, threads=threads, weights_bytes=graph_bytes(path))
 
     def describe(self) -> dict[str, Any]:
         """And: cache ("hit", "built", "off"), why it is off, prepare (seconds to export, build and load the graph)."""

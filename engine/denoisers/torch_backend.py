@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..priors import Prior
+from . import cuda
 from .base import Frame
 from .cpu import fast_bfloat16
 
@@ -20,29 +21,43 @@ PRECISIONS = ("float32", "bfloat16")
 _MATRIX_LAYERS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
+# Of torch.compile. Never its own CUDA graphs: the whole step is captured, the network in it.
+MODES = {"torch-compile": "default", "torch-compile-max": "max-autotune-no-cudagraphs"}
+
+
 class TorchDenoiser:
-    """Eager torch, or torch.compile with `compiled`.
+    """Eager torch, or torch.compile in a mode of `MODES`.
 
     "bfloat16": convolutions and linear layers hold bfloat16 weights, in channels-last order, and run under autocast;
     norms, softmax, the noise embedding's sines and the input and output scaling stay in float32.
+    On a GPU the layout is channels-last in float32 too, which is what the fused norm kernels and cuDNN's fast
+    convolutions take, and cuDNN tries its algorithms once for each shape (torch.backends.cudnn.benchmark, for the whole
+    process). "float32" multiplies as torch is set to: `describe` says whether in TF32.
     """
 
     supports_gradient = True
     capturable = True
 
     def __init__(
-        self, prior: Prior, frame: Frame, *, precision: str, device: torch.device, threads: int, compiled: bool = False
+        self, prior: Prior, frame: Frame, *, precision: str, device: torch.device, threads: int, backend: str = "torch"
     ) -> None:
-        self.backend = "torch-compile" if compiled else "torch"
+        self.backend = backend
         self.precision = precision
         self._frame, self.device = frame, device
         # torch has one thread pool for the whole process; it is the caller's to size, so `threads` is not applied here.
-        self._module = prior.module(device)
-        if precision == "bfloat16":
-            self._module = _narrow(self._module)
-        if compiled:
-            self._module = torch.compile(self._module, dynamic=False)  # type: ignore[assignment]
-            self._warm_up()
+        self._channels_last = precision == "bfloat16" or device.type == "cuda"
+        clock = cuda.Clock()
+        with cuda.measured(device) as self._memory:
+            self._module = _laid_out(prior, precision, self._channels_last, device)
+            self._weights_bytes = sum(t.nbytes for t in (*self._module.parameters(), *self._module.buffers()))
+            load_s = clock.lap()
+            if device.type == "cuda":
+                torch.backends.cudnn.benchmark = True
+            if backend in MODES:
+                self._module = torch.compile(self._module, dynamic=False, mode=MODES[backend])  # type: ignore[assignment]
+            if backend in MODES or device.type == "cuda":
+                self._warm_up()
+        self._prepare = {"export_s": 0.0, "build_s": 0.0, "load_s": load_s, "warm_up_s": clock.lap()}
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         return self._frame.leave(self._run(x, sigma))
@@ -54,21 +69,30 @@ class TorchDenoiser:
 
     def _run(self, x: Tensor, sigma: Tensor) -> Tensor:
         x, sigma = self._frame.enter(x, sigma)
-        if self.precision == "bfloat16":
+        if self._channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         with self._autocast():
             y: Tensor = self._module(x, sigma)
         return y.float()
 
     def describe(self) -> dict[str, Any]:
-        return {
+        """And: weights_bytes, prepare (seconds), on a GPU the bytes that preparing took and whether TF32 is allowed."""
+        facts: dict[str, Any] = {
             "backend": self.backend,
             "backend_version": torch.__version__,
             "precision": self.precision,
             "device": str(self.device),
             "threads": torch.get_num_threads(),
             **self._frame.describe(),
+            "weights_bytes": self._weights_bytes,
+            "prepare": dict(self._prepare),
+            **self._memory,
         }
+        if self.backend in MODES:
+            facts["compile_mode"] = MODES[self.backend]
+        if self.device.type == "cuda":
+            facts["tf32"] = torch.backends.cudnn.allow_tf32
+        return facts
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision == "float32":
@@ -76,15 +100,17 @@ class TorchDenoiser:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False)
 
     def _warm_up(self) -> None:
-        """Compile now, when the user expects to wait, and not in the first step."""
+        """Compile and try algorithms now, when the user expects to wait, and not in the first step."""
         with torch.no_grad():
             self(torch.zeros(self._frame.shape, device=self.device), torch.ones(self._frame.batch))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
 
 def missing(device: torch.device, *, compiled: bool = False) -> str | None:
     """Why this backend cannot run on `device`, or None."""
-    if device.type == "cuda" and not torch.cuda.is_available():
-        return "this torch sees no CUDA device"
+    if device.type == "cuda" and (reason := cuda.missing(device, "torch")):
+        return reason
     if compiled and device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         return "torch.compile needs a C++ compiler; install g++"
     if compiled and device.type == "cuda" and importlib.util.find_spec("triton") is None:
@@ -97,10 +123,13 @@ def best_precision(device: torch.device) -> str:
     return "bfloat16" if fast else "float32"
 
 
-def _narrow(module: nn.Module) -> nn.Module:
-    module = copy.deepcopy(module)
+def _laid_out(prior: Prior, precision: str, channels_last: bool, device: torch.device) -> nn.Module:
+    """The prior's own module, or a copy with narrow weights or another layout, of which the device holds nothing else."""
+    if not channels_last:
+        return prior.module(device)
+    module = copy.deepcopy(prior.module("cpu"))
     for layer in module.modules():
-        if isinstance(layer, _MATRIX_LAYERS):
+        if precision == "bfloat16" and isinstance(layer, _MATRIX_LAYERS):
             layer.to(torch.bfloat16)
     # The annotations of Module.to leave out memory_format, which its documentation has.
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -29,10 +29,9 @@ def norm_scale_shift_silu(
     if norm.affine and fused_runs(x, *parameters):
         from ...kernels import group_norm
 
-        modulation = (
-            {} if scale is None or shift is None else {"scale": scale.contiguous(), "shift": shift.contiguous()}
-        )
-        return group_norm.apply(x, norm.num_groups, norm.weight, norm.bias, eps=norm.eps, silu=silu, **modulation)
+        scale, shift = (None if t is None else t.contiguous() for t in (scale, shift))
+        weight, bias, eps = norm.weight, norm.bias, norm.eps
+        return group_norm.apply(x, norm.num_groups, weight, bias, scale=scale, shift=shift, eps=eps, silu=silu)
     h: Tensor = norm(x)
     if scale is not None and shift is not None:
         h = _modulated(h, scale, shift)

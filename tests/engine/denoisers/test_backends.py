@@ -198,6 +198,9 @@ def test_describe(prior: Prior, backend: str, precision: str, tolerance: float) 
     assert facts["precision"] == denoiser.precision == precision
     assert (facts["batch"], facts["size"], facts["padded_size"]) == (1, (17, 24), (24, 24))
     assert facts["backend_version"]
+    weights = sum(p.numel() for p in prior.module().parameters())
+    assert 2 * weights <= facts["weights_bytes"] <= 4 * weights + 100_000
+    assert facts["prepare"].keys() >= {"export_s", "build_s", "load_s"}
     assert facts["threads"] == (torch.get_num_threads() if backend == "torch" else 1)
 
 
@@ -208,4 +211,13 @@ def test_torch_compile(prior: Prior) -> None:
     x = picture(1, 3, 17, 24, sigma=sigma)
     with torch.no_grad():
         assert network_error(prior, denoiser(x, sigma), x, sigma) < 1e-5
-    assert denoiser.describe()["backend"] == "torch-compile"
+    facts = denoiser.describe()
+    assert (facts["backend"], facts["compile_mode"]) == ("torch-compile", "default")
+    assert facts["prepare"]["warm_up_s"] > 0.1
+    out = torch.empty_like(x)
+    denoiser.into(x, sigma, out)
+    with torch.no_grad():
+        assert torch.equal(out, denoiser(x, sigma))
+    gradient = torch.autograd.grad(denoiser(x.requires_grad_(), sigma).sum(), x)[0]
+    want = torch.autograd.grad(prior.denoise(x, sigma).sum(), x)[0]
+    assert float((gradient - want).norm() / want.norm()) < 1e-4

@@ -24,6 +24,18 @@ from lmaps.engine.denoisers import (
 )
 from lmaps.engine.priors import Prior, load_prior
 
+NAMES = [
+    "openvino",
+    "onnxruntime",
+    "torch",
+    "torch-compile",
+    "torch-compile-max",
+    "tensorrt",
+    "onnxruntime-cuda",
+    "onnxruntime-tensorrt",
+    "tensorrt-rtx",
+]
+
 
 @pytest.fixture
 def prior(tiny_prior_folder: Path) -> Prior:
@@ -127,6 +139,43 @@ def test_a_device_that_is_not_there(prior: Prior) -> None:
         open_denoiser(prior, backend="openvino", size=(16, 16), batch=1, device="cuda:1")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+@pytest.mark.parametrize("backend", ["tensorrt", "onnxruntime-cuda", "onnxruntime-tensorrt", "tensorrt-rtx"])
+def test_backends_that_need_a_gpu_say_so(prior: Prior, backend: str) -> None:
+    named = "TensorRT" if backend == "tensorrt" else backend
+    with pytest.raises(BackendUnavailable, match=f"'{backend}' cannot run: {named} runs on a CUDA GPU, not on cpu"):
+        open_denoiser(prior, backend=backend, size=(16, 16), batch=1, device="cpu")
+    with pytest.raises(BackendUnavailable, match=f"'{backend}' cannot run: this torch sees no CUDA device"):
+        open_denoiser(prior, backend=backend, size=(16, 16), batch=1, device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [
+        ("tensorrt", "tensorrt cannot be imported.*install NVIDIA's tensorrt 10 or newer.*or backend='torch'"),
+        ("onnxruntime-cuda", "built without CUDAExecutionProvider; pip install onnxruntime-gpu"),
+        ("onnxruntime-tensorrt", "built without TensorrtExecutionProvider; pip install onnxruntime-gpu"),
+        ("tensorrt-rtx", "plug-in cannot be imported.*pip install onnxruntime-ep-nv-tensorrt-rtx-cu13"),
+    ],
+)
+def test_on_a_gpu_without_the_package_the_mend_is_named(
+    prior: Prior, backend: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    from lmaps.export import onnxruntime_gpu
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    without(monkeypatch, "tensorrt", "onnxruntime_ep_nv_tensorrt_rtx")
+    onnxruntime_gpu._registered.cache_clear()
+    with pytest.raises(BackendUnavailable, match=rf"'{backend}' cannot run: .*{words}"):
+        open_denoiser(prior, backend=backend, size=(16, 16), batch=1, device="cuda")
+    with pytest.raises(BackendUnavailable, match=r"cuda:3; torch sees 1 CUDA"):
+        open_denoiser(prior, backend=backend, size=(16, 16), batch=1, device="cuda:3")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -147,7 +196,7 @@ def test_nonsense_is_named(prior: Prior, options: dict[str, object], message: st
 def test_available_lists_every_backend_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     set_bfloat16(monkeypatch, True)
     rows = {name: (ok, reason) for name, ok, reason in available("cpu")}
-    assert list(rows) == ["openvino", "onnxruntime", "torch", "torch-compile"]
+    assert list(rows) == NAMES
     assert rows["openvino"] == (True, "bfloat16")
     assert rows["onnxruntime"] == (True, "float32")
     without(monkeypatch, "onnxruntime")
@@ -187,7 +236,7 @@ def test_importing_the_backends_imports_no_run_time() -> None:
 
     code = "import json, sys, lmaps.engine.denoisers; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
-    assert not {"openvino", "onnxruntime", "onnx"} & set(loaded)
+    assert not {"openvino", "onnxruntime", "onnx", "tensorrt", "onnxruntime_ep_nv_tensorrt_rtx"} & set(loaded)
     assert denoisers.__all__ == [
         "BackendUnavailable",
         "Denoiser",

@@ -1,0 +1,117 @@
+"""Which backend is fastest on this GPU for this prior, batch and size: measured once, remembered in the artefact cache."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...export.cache import ArtefactCache, CacheUnusable
+from ...kernels import timing
+from ..priors import Prior
+from . import cuda
+from .artefacts import open_cache
+from .base import BackendUnavailable, Denoiser, Frame
+
+# A backend later in the list must be faster by this factor than an earlier one, which builds quicker and differentiates.
+MARGIN = 1.03
+_CHOICE = "choice.json"
+_log = logging.getLogger("lmaps.denoisers")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """backend: the one to open.  milliseconds: of one call, by backend.  failed: why others have no time."""
+
+    backend: str
+    milliseconds: Mapping[str, float]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def describe(self) -> dict[str, Any]:
+        rounded = {name: round(ms, 4) for name, ms in self.milliseconds.items()}
+        facts = {"chosen_by": "measurement", "milliseconds": rounded}
+        return {**facts, "failed": dict(self.failed)} if self.failed else facts
+
+
+def fastest(
+    prior: Prior,
+    frame: Frame,
+    device: torch.device,
+    candidates: Mapping[str, str],
+    open_one: Callable[[str], Denoiser],
+) -> tuple[Choice, Denoiser | None]:
+    """The choice among `candidates` (backend: precision), and its denoiser where it was opened to be measured.
+
+    open_one: opens a candidate by name.  Each is opened and timed, one after another, unless the cache knows the answer.
+    Raises BackendUnavailable where no candidate could be opened.
+    """
+    cache, _ = open_cache()
+    facts = _facts(prior, frame, device, candidates)
+    if cache and (known := cache.find(facts)):
+        choice = json.loads(bytes(known.views[_CHOICE]))
+        return Choice(choice["backend"], choice["milliseconds"]), None
+    _log.info("timing %s for batch %d, %dx%d", ", ".join(candidates), frame.batch, frame.height, frame.width)
+    choice, denoiser = _measured(frame, device, list(candidates), open_one)
+    if cache and not choice.failed:  # what failed may work next time
+        _remember(cache, facts, choice)
+    return choice, denoiser
+
+
+def milliseconds(denoiser: Denoiser, frame: Frame) -> float:
+    """Of one call: inside a CUDA graph where it can be captured, which is how restorations run, else launched."""
+    device = denoiser.device
+    x, out = torch.zeros(frame.shape, device=device), torch.empty(frame.shape, device=device)
+    sigma = torch.ones(frame.batch, device=device)
+    clock = timing.captured_time if denoiser.capturable else timing.eager_time
+    with torch.cuda.device(device), torch.no_grad():
+        return clock(lambda: denoiser.into(x, sigma, out)).median_us / 1e3
+
+
+def _measured(
+    frame: Frame, device: torch.device, names: Sequence[str], open_one: Callable[[str], Denoiser]
+) -> tuple[Choice, Denoiser]:
+    times: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    best: tuple[str, Denoiser] | None = None
+    for name in names:
+        try:
+            denoiser = open_one(name)
+            times[name] = milliseconds(denoiser, frame)
+        except Exception as error:  # one candidate that cannot be prepared must not take the others with it
+            failed[name] = f"{type(error).__name__}: {error}"
+            continue
+        if best is None or times[name] * MARGIN < times[best[0]]:
+            best = name, denoiser
+    if best is None:
+        raise BackendUnavailable(
+            f"no backend could be opened on {device}: " + "; ".join(map(": ".join, failed.items()))
+        )
+    return Choice(best[0], times, failed), best[1]
+
+
+def _facts(prior: Prior, frame: Frame, device: torch.device, candidates: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "kind": "choice",
+        "prior": prior.digest,
+        "name": prior.name,
+        "shape": list(frame.shape),
+        "candidates": dict(candidates),
+        "torch": torch.__version__,
+        "gpu": cuda.identity(device),
+    }
+
+
+def _remember(cache: ArtefactCache, facts: Mapping[str, Any], choice: Choice) -> None:
+    def write(folder: Path) -> None:
+        text = json.dumps({"backend": choice.backend, "milliseconds": dict(choice.milliseconds)})
+        (folder / _CHOICE).write_text(text, encoding="utf-8")
+
+    try:
+        cache.replace(facts, write)
+    except CacheUnusable as reason:
+        _log.warning("the measured choice is not remembered: %s", reason)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from .. import _native
-from ..kernels import philox
 
 Stream = Literal["transition", "measurement", "solver"]
 _STREAMS: dict[Stream, int] = {"transition": 0, "measurement": 1, "solver": 2}
@@ -33,6 +32,8 @@ def standard_normal(
     count = math.prod(size)
     where = torch.device(device)
     if where.type != "cpu":
+        from ..kernels import philox  # brings Triton, which a CPU has no use for
+
         return philox.normal(count, as_tensor(seeds, where)[:, None], step, _STREAMS[stream], where).reshape(-1, *size)
     images = [_normal(count, seed, step, _STREAMS[stream]) for seed in seeds]
     return torch.stack(images).reshape(-1, *size)

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import _native
-from ..kernels import available, philox, schedule
-from ..kernels import transition as kernel
+from ..kernels import available
 from .noise import standard_normal
 
 
@@ -53,6 +52,8 @@ class Arrivals:
     """
 
     def __init__(self, sigmas: Sequence[float], rho: float, device: torch.device) -> None:
+        from ..kernels import schedule  # brings Triton, which a CPU has no use for
+
         first = schedule.table(r=0, k2=0, eta=0, sigma_next=sigmas[0], device=device)
         rest = schedule.table(r=0, k2=0, eta=0, sigma=sigmas[:-1], sigma_next=sigmas[1:], rho=rho, device=device)
         self._rows = torch.cat([first, rest])
@@ -71,8 +72,12 @@ class Arrivals:
 
     def _write(self, x0: Tensor, x: Tensor | None, out: Tensor, seeds: Tensor, arrival: Tensor) -> None:
         if self.kernel == "triton":
+            from ..kernels import transition as kernel
+
             kernel.apply(x0, seeds, self._rows, arrival, x=x, out=out)
             return
+        from ..kernels import philox, schedule
+
         *_, carry, noise, _ = schedule.columns(self._rows, arrival)
         kept = x0 if x is None else x0 + carry * (x - x0)
         n = philox.normal(x0[0].numel(), seeds[:, None], arrival, 0, x0.device)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...kernels import schedule
 from .settings import LocalMAP
 
 
@@ -29,6 +28,15 @@ Index = int | OnDevice
 GPU = frozenset({"cuda"})
 # (xhat, what `observe` made of y, step as a number or int32 [1] on the device) -> x_K
 Solve = Callable[[Tensor, Tensor, int | Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """K launched steps: `observe` is done once a measurement; kernel names what runs, for stats."""
+
+    observe: Callable[[Tensor], Tensor]
+    solve: Solve
+    kernel: str
 
 
 def on_gpu(device: torch.device) -> bool:
@@ -65,6 +73,8 @@ def gather(table: Tensor, index: Index) -> Tensor:
 
 def table(settings: LocalMAP, sigmas: Sequence[float], device: torch.device) -> Tensor:
     """The constants of every step as the kernels read them, [N, 6] on the device."""
+    from ...kernels import schedule  # brings Triton, which a CPU has no use for
+
     levels = [s for s in sigmas if s > 0]
     r = [settings.r(s) for s in levels]
     k2 = [settings.weight(s) / settings.r(s) for s in levels]

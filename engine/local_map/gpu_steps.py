@@ -6,7 +6,6 @@ Checked in Triton's interpreter; not yet run on a GPU.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,18 +14,9 @@ from ...kernels import available, blur, mri, phase_retrieval, radix
 from ..operators import Blur, PhaseRetrieval
 from ..operators.base import Operator
 from ..operators.phase_retrieval import even_half
-from .device import Solve, table
+from .device import Launched, table
 from .gpu_linear import blur_plan
 from .settings import LocalMAP
-
-
-@dataclass(frozen=True, slots=True)
-class Launched:
-    """K launched steps: `observe` is done once a measurement; kernel names what runs, for stats."""
-
-    observe: Callable[[Tensor], Tensor]
-    solve: Solve
-    kernel: str
 
 
 def serves(operator: Operator) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...kernels import available
 from ..operators import HDR, JPEG, Quantize
 from ..operators.base import Operator
-from . import cpu, gpu
+from . import cpu
 from .device import Index, Solve, on_gpu, on_host, place
 from .reference import Observed
 from .settings import LocalMAP
@@ -29,6 +29,8 @@ class OnChip:
         self.settings = settings
         fused: Solve | None
         if on_gpu(device):
+            from . import gpu  # brings Triton, which a CPU has no use for
+
             fused, self.kernel = gpu.fused(operator, settings, sigmas, shape, device), "triton"
         else:
             compiled, self.kernel = cpu.fused(operator, settings, sigmas), cpu.describe()
@@ -43,6 +45,8 @@ class OnChip:
             return False
         if not on_gpu(operator.device):
             return True
+        from . import gpu
+
         return available()[0] and not (isinstance(operator, JPEG) and not gpu.whole_macroblocks(operator, shape))
 
     def observe(self, y: Tensor) -> Observed:

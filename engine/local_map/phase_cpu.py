@@ -17,8 +17,7 @@ from ..operators import PhaseRetrieval
 from ..operators.fourier import is_smooth
 from ..operators.phase_retrieval import even_half, even_upper
 from . import cpu
-from .device import on_host
-from .gpu_steps import Launched
+from .device import Launched, on_host
 from .settings import LocalMAP
 
 

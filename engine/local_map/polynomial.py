@@ -20,7 +20,6 @@ from torch import Tensor
 
 from ..operators.base import LinearOperator, Operator, norm_squared
 from .device import Index, number, on_gpu
-from .gpu_linear import normal
 from .polynomial_gpu import Recurrence
 from .reference import Observed
 from .settings import LocalMAP
@@ -93,6 +92,8 @@ class Polynomial:
         self._gpu: Recurrence | None = None
         self.kernel = "torch"
         if on_gpu(operator.device):
+            from .gpu_linear import normal  # brings Triton, which a CPU has no use for
+
             times, self.kernel = normal(operator, shape, operator.device)
             coefficients = [s.coefficients for s in self.series]
             self._gpu = Recurrence(coefficients, bound, times, operator.device)

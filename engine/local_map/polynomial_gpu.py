@@ -9,12 +9,15 @@ step does not need has the coefficient zero.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .device import Index, OnDevice, gather
-from .gpu_linear import Normal
+
+if TYPE_CHECKING:
+    from .gpu_linear import Normal
 
 KINDS = 4
 

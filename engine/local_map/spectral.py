@@ -8,15 +8,18 @@ H^T y is transformed once a measurement; a step costs two transforms and one pas
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..operators.base import LinearOperator, Operator, Spectrum
 from .device import Index, OnDevice, gather, on_gpu, place, settle, weights
-from .gpu_linear import closed_form
 from .reference import Observed
 from .settings import LocalMAP
+
+if TYPE_CHECKING:
+    from .gpu_linear import ClosedForm
 
 # Filters of all steps are kept when they fit in this many bytes; a longer run makes each one when it is needed.
 TABLE_BYTES = 64 * 2**20
@@ -44,7 +47,11 @@ class Spectral:
         self.dtype = dtype
         self.eigenvalues = self.basis.eigenvalues.to(dtype)
         where = operator.device
-        self._fused = closed_form(operator, self.basis, settings, sigmas, shape, where) if on_gpu(where) else None
+        self._fused: ClosedForm | None = None
+        if on_gpu(where):
+            from .gpu_linear import closed_form  # brings Triton, which a CPU has no use for
+
+            self._fused = closed_form(operator, self.basis, settings, sigmas, shape, where)
         self._weights = weights(settings, sigmas, where)
         steps = [s for s in sigmas if s > 0]
         fits = len(steps) * self.eigenvalues.numel() * dtype.itemsize <= TABLE_BYTES

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..operators import PhaseRetrieval
 from ..operators.base import Operator
-from . import gpu_steps, phase_cpu
+from . import phase_cpu
 from .device import Index, on_gpu, place
 from .reference import Observed
 from .settings import LocalMAP
@@ -27,6 +27,8 @@ class Stepped:
     def __init__(self, operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape: Sequence[int]) -> None:
         self.settings = settings
         if on_gpu(operator.device):
+            from . import gpu_steps  # brings Triton, which a CPU has no use for
+
             made = gpu_steps.launched(operator, settings, sigmas, shape, operator.device)
         elif isinstance(operator, PhaseRetrieval):
             made = phase_cpu.compiled(operator, settings, sigmas, shape)
@@ -36,7 +38,11 @@ class Stepped:
 
     @staticmethod
     def serves(operator: Operator, shape: Sequence[int]) -> bool:
-        return gpu_steps.serves(operator) if on_gpu(operator.device) else isinstance(operator, PhaseRetrieval)
+        if not on_gpu(operator.device):
+            return isinstance(operator, PhaseRetrieval)
+        from . import gpu_steps
+
+        return gpu_steps.serves(operator)
 
     def observe(self, y: Tensor) -> Observed:
         return (self._observe(y),)

@@ -198,7 +198,6 @@ def _save(
     left_out: tuple[str, ...],
 ) -> Converted:
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    # Other types of number than float16 are stored as float32, so names and shapes are what can be wrong.
     check_tensors(str(path), {key: value.to("meta", stored_type(value)) for key, value in weights.items()}, expected)
     written = save_weights(folder, config, weights, half=half, graph=graph)
     return Converted(folder, written, sum(value.numel() for value in weights.values()), assumed, left_out)

@@ -92,8 +92,7 @@ def finish(staging: Path, folder: Path, config: PriorConfig) -> PriorConfig:
     (staging / CONFIG).write_text(config.to_json(), encoding="utf-8")
     verify(staging, read_config(staging / CONFIG))
     for file in (*config.files, CONFIG):
-        if file in (WEIGHTS, GRAPH, CONFIG):  # what else there is may be shared with another folder
-            os.chmod(staging / file, 0o644)
+        os.chmod(staging / file, 0o644)
         os.replace(staging / file, folder / file)
     for file in {WEIGHTS, GRAPH} - config.files.keys():  # of a prior that was here before
         (folder / file).unlink(missing_ok=True)

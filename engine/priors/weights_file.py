@@ -73,8 +73,9 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mappin
 
 
 def stored_type(value: Tensor) -> torch.dtype:
-    """The type a weight is kept in: float16 as it is, any other number as float32."""
-    return torch.float16 if value.dtype == torch.float16 else torch.float32
+    """The type a weight is kept in: float16 as it is, bfloat16 and float64 as float32. Whole numbers are no weights."""
+    wide = value.is_floating_point() and value.dtype != torch.float16
+    return torch.float32 if wide else value.dtype
 
 
 def slices(path: Path) -> dict[str, Slice]:

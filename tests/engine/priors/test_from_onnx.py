@@ -142,7 +142,6 @@ def test_it_restores_and_refuses_what_needs_a_gradient(tmp_path: Path) -> None:
 def test_a_saved_graph_is_a_prior_like_any_other(tmp_path: Path) -> None:
     network = Network()
     path = write_graph(tmp_path / "net.onnx", network, external="net.weights")
-    mode = (tmp_path / "net.weights").stat().st_mode
     save_graph(path, tmp_path / "prior", prediction="epsilon", schedule=TABLE, licence="CC0-1.0")
     assert sorted(p.name for p in (tmp_path / "prior").iterdir()) == ["config.json", "model.onnx", "net.weights"]
     for old in (path, tmp_path / "net.weights"):
@@ -152,7 +151,6 @@ def test_a_saved_graph_is_a_prior_like_any_other(tmp_path: Path) -> None:
     assert prior.config.settings["prediction"] == "epsilon"
     x, sigma = noisy((6, 10))
     assert error(prior.denoise(x, sigma), denoised(network, x, sigma, "epsilon", TABLE)) < 1e-5
-    assert (tmp_path / "prior" / "net.weights").stat().st_mode == mode
     (tmp_path / "prior" / "net.weights").write_bytes(b"\0" * 16)
     with pytest.raises(PriorError, match=r"net\.weights is not the file"):
         load_prior(tmp_path / "prior")

@@ -58,6 +58,9 @@ def denoiser(
 def randomise(module: nn.Module, seed: int = 0) -> None:
     """Weights that keep the size of what passes through them; norms around one, biases around zero."""
     generator = torch.Generator().manual_seed(seed)
+    for name, buffer in module.named_buffers():
+        if name.endswith("freqs"):
+            buffer.copy_(16 * torch.randn(buffer.shape, generator=generator))
     for name, parameter in module.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
         if parameter.ndim > 1:

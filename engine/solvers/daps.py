@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .. import schedules
 from ..local_map.settings import geometric
 from ..operators import checks
 from ..operators.base import LinearOperator, Operator, Spectrum
@@ -77,6 +78,12 @@ class DAPS(Solver):
         share = noise / 0.05
         tau = 0.01 * max(share, 0.1)
         return {**row, "tau": tau, "lr": row.get("lr", 1e-4) * min(1.0, (tau / 0.01) ** 2)}
+
+    @classmethod
+    def schedule(cls, steps: int | None) -> Tensor:
+        """N = 200 noise levels from 100 to 0.1. The chain is cut off rather than run to its end, by steps tuned to this grid:
+        on one that ends lower, the noise that tau = sigma_y / 5 lets in is not re-noised away."""
+        return schedules.edm(200 if steps is None else steps)
 
     def observe(self, y: Tensor) -> Tensor:
         if self.basis is None:

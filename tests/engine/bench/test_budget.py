@@ -11,7 +11,6 @@ from torch import Tensor
 from lmaps.engine import operators, schedules, solvers
 from lmaps.engine.bench.budget import INNER, calls, within
 from lmaps.engine.loop import run
-from lmaps.engine.solvers import table
 
 SHAPE = (1, 1, 4, 6)
 GRID_STEPS = 20
@@ -60,7 +59,6 @@ def test_a_run_that_keeps_to_the_budget_is_left_alone(solver: str) -> None:
 
 
 def test_steps_and_calls_a_step_shrink_alike() -> None:
-    assert table.steps("daps", "sr4") == 200
     assert within("daps", "sr4", 250, None, GRID_STEPS, {}) == (125, {"ode_steps": 2})
     assert within("sitcom", "sr4", 150, None, GRID_STEPS, {}) == (10, {"inner_steps": 15})
     assert within("sitcom", "sr4", 150, None, GRID_STEPS, {"inner_steps": 5}) == (20, {"inner_steps": 5})

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import lmaps
+from lmaps.engine import schedules, solvers
 from lmaps.engine.solvers.base import Step
 
 from .problem import SHAPE, gaussian, one_estimate, one_step, relative, states
@@ -128,3 +129,8 @@ def test_no_basis_means_the_loop_and_collapsing_is_refused() -> None:
     assert method.describe()["chain"] == "loop"
     with pytest.raises(ValueError, match='Dense has none: use chain="loop"'):
         one_step(problem, "daps", states(), 1.0, chain="collapsed")
+
+
+def test_its_own_noise_levels_are_those_its_steps_are_tuned_to() -> None:
+    assert torch.equal(solvers.get("daps").schedule(None), schedules.edm(200, 100.0, 0.1))
+    assert torch.equal(solvers.get("daps").schedule(7), schedules.edm(7, 100.0, 0.1))

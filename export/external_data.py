@@ -26,6 +26,7 @@ _FIELDS: dict[str, dict[int, str]] = {
     "Tensor": {13: "Entry"},
 }
 _DEEPEST = 64
+_KEY = b"location"
 
 
 class GraphError(ValueError):
@@ -73,8 +74,10 @@ def _locations(data: mmap.mmap, start: int, end: int, message: str, depth: int) 
         inner = _FIELDS[message].get(field)
         if inner == "Entry":
             entry = {number: data[a:b] for number, a, b in _fields(data, low, high)}
-            if entry.get(1) == b"location":
+            if entry.get(1) == _KEY:
                 yield entry.get(2, b"").decode("utf-8", "surrogateescape")
+        elif inner == "Node" and data.find(_KEY, low, high) < 0:
+            continue  # most nodes, and most of the time that a walk would take
         elif inner is not None:
             yield from _locations(data, low, high, inner, depth + 1)
 

@@ -90,6 +90,7 @@ class CudaRecorder:
                 for _ in range(WARM_UPS):
                     turn.rewind()
                     work()
+                turn.rewind()
             torch.cuda.current_stream().wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph(keep_graph=keep)
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from .denoisers import Denoiser
+from .local_map.device import on_gpu
 from .operators import Operator
 from .solvers import Solver
 
@@ -44,7 +45,7 @@ def choose(graph: Asked, device: torch.device, solver: Solver, denoiser: Denoise
 
 def obstacle(device: torch.device, solver: Solver, denoiser: Denoiser) -> str | None:
     """Why these cannot be recorded, or None."""
-    if device.type != "cuda":
+    if not on_gpu(device):
         return "the device is the CPU, where nothing is launched"
     if (reason := solver.obstacle()) is not None:
         return reason

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from . import graph_choice, schedules, settings, solvers
 from .denoisers import BackendUnavailable, open_tiled
+from .local_map.device import on_gpu
 from .operators import LinearOperator, Operator
 from .presets import Preset
 from .priors import Prior, load_prior
@@ -22,7 +23,7 @@ from .timing import Laps
 
 __all__ = ["Restorer", "Result", "compile"]
 
-GRADIENT_BACKENDS = ("torch", "torch-compile")
+GRADIENT_BACKENDS = ("torch", "torch-compile", "torch-compile-max")
 
 
 def compile(
@@ -75,7 +76,7 @@ def compile(
     shape = (batch, model.channels, height, width)
     operator, nearest = settings.resolve(task_or_operator)
     task = task or nearest
-    operator = operator if where.type == "cpu" else graph_choice.own_copy(operator)
+    operator = graph_choice.own_copy(operator) if on_gpu(where) else operator
     operator.to(where)
     largest = cache(lambda: settings.largest_eigenvalue(operator, shape))
     ours = solver == "lmaps"

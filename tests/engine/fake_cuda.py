@@ -1,0 +1,90 @@
+"""torch.cuda as far as recording goes, played by the CPU: a recording is a tape, its arguments are checked against torch's."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lmaps.engine.denoisers import Frame
+from lmaps.engine.local_map import device as local_device
+from lmaps.engine.priors.padding import pad_to_multiple
+
+from .tape import Tape, no_reading
+
+_REAL_GRAPH = torch.cuda.graph
+_REAL_CUDA_GRAPH = torch.cuda.CUDAGraph
+
+
+class FakeStream:
+    def __init__(self, device: Any = None) -> None:
+        self.cuda_stream = id(self)
+
+    def wait_stream(self, other: FakeStream) -> None: ...
+
+    def wait_event(self, event: FakeEvent) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+
+class FakeEvent:
+    def record(self, stream: FakeStream) -> None: ...
+
+
+class FakeGraph:
+    """Counts what it was asked for."""
+
+    recorded = 0
+    replays = 0
+
+    def __init__(self, keep_graph: bool = False) -> None:
+        inspect.signature(_REAL_CUDA_GRAPH.__new__).bind(_REAL_CUDA_GRAPH, keep_graph=keep_graph)
+        self.keep_graph = keep_graph
+        self.tape = Tape()
+
+    def replay(self) -> None:
+        assert not self.keep_graph, "a graph that is part of another one is not replayed by itself"
+        FakeGraph.replays += 1
+        self.tape.replay()
+
+    def raw_cuda_graph(self) -> int:
+        assert self.keep_graph
+        return id(self)
+
+
+@contextmanager
+def _graph(cuda_graph: FakeGraph, **options: Any) -> Iterator[None]:
+    inspect.signature(_REAL_GRAPH.__init__).bind(None, cuda_graph, **options)
+    assert options["capture_error_mode"] == "thread_local"
+    FakeGraph.recorded += 1
+    with no_reading(), cuda_graph.tape:
+        yield
+
+
+def _enter(self: Frame, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """`Frame.enter` as it is for tensors on a GPU, whose values are not looked at."""
+    return pad_to_multiple(x, self.multiple), sigma
+
+
+def install(patch: pytest.MonkeyPatch) -> None:
+    """The CPU passes for a GPU from here on."""
+    FakeGraph.recorded = FakeGraph.replays = 0
+    patch.setattr(local_device, "GPU", frozenset({"cpu"}))
+    patch.setattr(Frame, "enter", _enter)
+    stream = FakeStream()
+    for name, value in {
+        "graph": _graph,
+        "CUDAGraph": FakeGraph,
+        "Stream": FakeStream,
+        "Event": FakeEvent,
+        "current_stream": lambda device=None: stream,
+        "stream": lambda s: nullcontext(),
+        "device": lambda d: nullcontext(),
+        "graph_pool_handle": lambda: (0, 1),
+    }.items():
+        patch.setattr(torch.cuda, name, value)

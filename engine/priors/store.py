@@ -29,10 +29,9 @@ def verify(folder: Path, config: PriorConfig) -> None:
     """
     check_digests(folder, config)
     if config.architecture != ONNX:
-        weights = read_weights(folder / WEIGHTS)
         expected = {key: tuple(value.shape) for key, value in skeleton(folder / CONFIG, config).state_dict().items()}
-        check_tensors(str(folder / WEIGHTS), weights, expected)
-        check_finite(str(folder / WEIGHTS), weights)
+        check_tensors(str(folder / WEIGHTS), read_weights(folder / WEIGHTS), expected)
+        check_finite(folder / WEIGHTS)
     if GRAPH in config.files:
         try:
             check_external_data(folder / GRAPH, allowed=config.files.keys() - {GRAPH})

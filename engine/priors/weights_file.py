@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +37,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def load_weights(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file as float32 in memory of their own, which no change of the file can reach.
 
-    Read one by one, so that a file's worth of memory is never held twice. Raises PriorError for a damaged file.
+    Never more than the weights and one tensor in memory. Raises PriorError for a damaged file.
     """
+    return {key: value.to(torch.float32) for key, value in one_by_one(path)}
+
+
+def one_by_one(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Name and value of each tensor of a safetensors file, as stored, read and not mapped: mapped pages count as memory."""
     shapes = {key: (value.shape, value.dtype) for key, value in read_weights(path).items()}
-    weights = {}
     with path.open("rb") as file:
         for key, place in slices(path).items():
             shape, kind = shapes[key]
@@ -48,8 +52,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
             file.seek(place.offset)
             if value.numel() and file.readinto(value.view(-1).numpy().view(np.uint8).data) != place.length:
                 raise PriorError(f"{path} ends inside {key}; get it anew")
-            weights[key] = value.to(torch.float32)
-    return weights
+            yield key, value
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str], half: bool = False) -> str:
@@ -107,11 +110,11 @@ def check_tensors(origin: str, weights: Mapping[str, Tensor], expected: Mapping[
         raise PriorError(f"{origin} does not hold this network's weights: {listed(faults)}")
 
 
-def check_finite(origin: str, weights: Mapping[str, Tensor]) -> None:
-    """Raise PriorError naming the tensors with NaN or infinite values. Float32 and float16 only."""
-    bad = [key for key, value in weights.items() if not np.isfinite(value.numpy()).all()]
+def check_finite(path: Path) -> None:
+    """Raise PriorError naming the tensors of a safetensors file with NaN or infinite values."""
+    bad = [key for key, value in one_by_one(path) if not np.isfinite(value.numpy()).all()]
     if bad:
-        raise PriorError(f"{origin}: {listed([f'{key} has NaN or infinite values' for key in bad])}")
+        raise PriorError(f"{path}: {listed(f'{key} has NaN or infinite values' for key in bad)}")
 
 
 def listed(faults: Iterable[str]) -> str:

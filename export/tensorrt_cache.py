@@ -26,18 +26,20 @@ class Request:
     """Everything an engine follows from.
 
     gpu: what tells this GPU and its software from others: name, compute capability, CUDA version. JSON values.
-    precision: of the graph, for listings; the graph itself decides.
+    precision: of the graph, for listings, as is the name; the graph itself decides.
     """
 
     graph: Path
     profile: Profile
     precision: str
     gpu: Mapping[str, Any]
+    name: str = ""
     settings: BuildSettings = field(default_factory=BuildSettings)
 
     def facts(self) -> dict[str, Any]:
         return {
             "kind": "tensorrt",
+            "name": self.name,
             "graph": digest.of_graph(self.graph),
             "profile": self.profile.facts(),
             "precision": self.precision,

@@ -133,7 +133,7 @@ def _print(facts: dict[str, Any]) -> None:
     for title, rows in (("backends, best first:", facts["backends"]), ("kernels:", facts["kernels"])):
         print(title)
         for row in rows:
-            print(f"  {row['name']:14}{'runs' if row['runs'] else 'does not run'}: {row['why']}")
+            print(f"  {row['name']:21}{'runs' if row['runs'] else 'does not run'}: {row['why']}")
     print(f"tasks: {', '.join(facts['tasks'])}")
     print(f"priors: {', '.join(facts['priors']) or 'none shipped'}")
     print(f"perceptual metric: {facts['metrics']['perceptual']}")

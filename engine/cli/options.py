@@ -40,7 +40,7 @@ PriorName = Annotated[str, typer.Option("--prior", metavar="P", help="A shipped 
 SolverName = Annotated[str, typer.Option("--solver", metavar="S", help="The line of the loop that differs.")]
 Preset = Annotated[str, typer.Option(help="Settings to start from: auto, photo, paper.")]
 Device = Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:1 ...")]
-Backend = Annotated[str, typer.Option(metavar="B", help="auto, openvino, onnxruntime, torch, torch-compile.")]
+Backend = Annotated[str, typer.Option(metavar="B", help="auto, or a name that lmaps info lists.")]
 Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16.")]
 
 Tile = Annotated[

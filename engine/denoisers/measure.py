@@ -99,7 +99,7 @@ def _facts(prior: Prior, frame: Frame, device: torch.device, candidates: Mapping
         "kind": "choice",
         "prior": prior.digest,
         "name": prior.name,
-        "shape": list(frame.shape),
+        "shapes": {"x": list(frame.shape)},
         "candidates": dict(candidates),
         "torch": torch.__version__,
         "gpu": cuda.identity(device),

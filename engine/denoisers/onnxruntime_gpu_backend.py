@@ -67,7 +67,7 @@ class OnnxRuntimeGPUDenoiser:
                 device=cuda.index(device),
                 stream=self._stream.cuda_stream,
             )
-            self._engines = Engines(self._source.path, shapes, provider, precision, device, cache, opener)
+            self._engines = Engines(self._source.path, shapes, provider, precision, device, cache, opener, prior.name)
             self._graph = opener(engines=self._engines.folder)
             build_s = clock.lap()
             self(torch.zeros(frame.shape, device=device), torch.ones(frame.batch))
@@ -123,6 +123,7 @@ class Engines:
         device: torch.device,
         cache: ArtefactCache | None,
         opener: Any,
+        name: str,
     ) -> None:
         self.folder: Path | None = None
         self.outcome = "off"
@@ -135,6 +136,7 @@ class Engines:
 
         facts = {
             "kind": f"onnxruntime-{provider}",
+            "name": name,
             "graph": digest.of_graph(graph),
             "profile": Profile.fixed(shapes).facts(),
             "precision": precision,

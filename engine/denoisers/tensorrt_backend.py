@@ -45,7 +45,7 @@ class TensorRTDenoiser:
         graph = PriorGraph(prior, precision, cache)
         export_s = clock.lap()
         with torch.cuda.device(device), cuda.measured(device) as self._memory:
-            request = Request(graph.path, Profile.fixed(shapes), precision, cuda.identity(device))
+            request = Request(graph.path, Profile.fixed(shapes), precision, cuda.identity(device), prior.name)
             opened = open_engine(request, cache)
             self._engine, self._outcome = opened.engine, opened.outcome if cache else "off"
             self._contexts = Contexts(lambda: self._engine.open_context(shapes))

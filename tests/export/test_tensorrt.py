@@ -206,7 +206,7 @@ def test_a_second_build_starts_from_the_first_ones_timings(
     trt: FakeTensorRT, graph: Path, cache: ArtefactCache
 ) -> None:
     open_engine(Request(graph, RANGE, "float32", GPU), cache)
-    open_engine(Request(graph, RANGE, "float32", GPU, BuildSettings(level=4)), cache)
+    open_engine(Request(graph, RANGE, "float32", GPU, settings=BuildSettings(level=4)), cache)
     open_engine(Request(graph, RANGE, "float32", {"name": "another"}), cache)
     assert [a[0] for _, a in trt.named("timing")] == [b"", TIMING + b"10.13.0.35 after 1", b""]
 

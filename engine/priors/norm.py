@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+_HALVES = (torch.float16, torch.bfloat16)
+_DTYPES = (torch.float32, *_HALVES)
 
 
 def norm_scale_shift_silu(
@@ -21,7 +22,7 @@ def norm_scale_shift_silu(
 ) -> Tensor:
     """x [B, C, H, W]; scale and shift [B, C], both or neither. The result has x's shape.
 
-    Its dtype is x's where the kernel runs, else what torch makes of it (float32 under autocast).
+    Computed in float32 throughout, or float64; its dtype is x's where the kernel runs, else what it was computed in.
     """
     if (scale is None) != (shift is None):
         raise ValueError("scale and shift go together: give both or neither")
@@ -32,7 +33,8 @@ def norm_scale_shift_silu(
         scale, shift = (None if t is None else t.contiguous() for t in (scale, shift))
         weight, bias, eps = norm.weight, norm.bias, norm.eps
         return group_norm.apply(x, norm.num_groups, weight, bias, scale=scale, shift=shift, eps=eps, silu=silu)
-    h: Tensor = norm(x)
+    wide = x.float() if x.dtype in _HALVES else x
+    h = functional.group_norm(wide, norm.num_groups, norm.weight, norm.bias, norm.eps)
     if scale is not None and shift is not None:
         h = _modulated(h, scale, shift)
     return functional.silu(h) if silu else h

@@ -12,16 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..norm import fused_runs
-
-_REDUCED = (torch.float16, torch.bfloat16)
+from ..norm import norm_scale_shift_silu
 
 
 class Norm(nn.GroupNorm):
-    """h = GroupNorm(x); h (1 + scale) + shift where they are given; h sigmoid(h) where `silu`.
+    """GroupNorm, then SiLU if `silu`; with scale and shift [B, C] in between: h (1 + scale) + shift.
 
-    x [B, C, H, W], scale and shift [B, C] -> [B, C, H, W] in the dtype of x. Everything in between is float32 (float64
-    for float64 input). On CUDA, for inference in channels-last memory, one fused kernel does it.
+    x [B, C, H, W] -> the same shape and dtype. In between everything is float32 (float64 for float64 input), and one
+    kernel on a GPU where `norm_scale_shift_silu` can.
     """
 
     def __init__(self, groups: int, channels: int, *, eps: float = 1e-5, silu: bool = True) -> None:
@@ -29,21 +27,7 @@ class Norm(nn.GroupNorm):
         self.silu = silu
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-        if fused_runs(x, *(t for t in (self.weight, self.bias, scale, shift) if t is not None)):
-            return self._fused(x, scale, shift)
-        wide = x.float() if x.dtype in _REDUCED else x
-        h = functional.group_norm(wide, self.num_groups, self.weight, self.bias, self.eps)
-        if scale is not None and shift is not None:
-            h = h * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
-        return (functional.silu(h) if self.silu else h).to(x.dtype)
-
-    def _fused(self, x: Tensor, *modulation: Tensor | None) -> Tensor:
-        from ....kernels import group_norm
-
-        scale, shift = (None if m is None else m.contiguous() for m in modulation)
-        return group_norm.apply(
-            x, self.num_groups, self.weight, self.bias, scale=scale, shift=shift, eps=self.eps, silu=self.silu
-        )
+        return norm_scale_shift_silu(x, self, scale, shift, silu=self.silu).to(x.dtype)
 
 
 class FloatLinear(nn.Module):

@@ -19,7 +19,7 @@ from .tuning import TUNED, runnable, to_toml, tune
 
 HEADER = (
     "# Settings of the classical methods in units of [0, 1], chosen by mean PSNR on training photographs at sigma_y = 0.05\n"
-    "# by `python -m bench.classical`; psnr is that mean in dB.\n\n"
+    "# by `python -m bench.classical`; psnr is that mean in dB, over so many photographs of size x size pixels.\n\n"
 )
 
 
@@ -35,13 +35,14 @@ def main() -> None:
     files = photo_files(arguments.photos, exclude=[arguments.exclude])
     files = files[len(files) // (2 * arguments.count) :: len(files) // arguments.count][: arguments.count]
     pictures = list(validation_crops(files, arguments.size).split(1))
+    how = {"photographs": arguments.count, "size": arguments.size}
     table = tomllib.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}
     for case in map(get, arguments.cases):
         table[case.name] = {}
         for method in filter(runnable, case.methods):
             start = time.perf_counter()
             found, psnr = tune(case, method, pictures)
-            table[case.name][method.name] = {**found, "psnr": round(psnr, 2)}
+            table[case.name][method.name] = {**found, "psnr": round(psnr, 2), **how}
             print(f"{case.name}: {method.name} {found} {psnr:.2f} dB, {time.perf_counter() - start:.0f} s", flush=True)
         ordered = {name: table[name] for name in CASES if name in table}
         arguments.out.write_text(HEADER + to_toml(ordered), encoding="utf-8")

@@ -16,13 +16,14 @@ SIGMA_Y = 0.05
 
 @dataclass(frozen=True)
 class Case:
-    """build: the picture's number -> operator, so that masks and kernels differ from picture to picture."""
+    """build: the picture's number -> operator; where it is `drawn`, masks and kernels differ from picture to picture."""
 
     name: str
     title: str
     task: str
     build: Callable[[int], Operator]
     methods: tuple[Method, ...]
+    drawn: bool = False
 
 
 CASES: dict[str, Case] = {
@@ -35,6 +36,7 @@ CASES: dict[str, Case] = {
             "inpaint-box",
             lambda seed: operators.Inpainting.box(size=64, seed=seed),
             inpainting.HOLE,
+            drawn=True,
         ),
         Case(
             "box-128",
@@ -42,6 +44,7 @@ CASES: dict[str, Case] = {
             "inpaint-box",
             lambda seed: operators.Inpainting.box(size=128, seed=seed),
             inpainting.HOLE,
+            drawn=True,
         ),
         Case(
             "random-70",
@@ -49,6 +52,7 @@ CASES: dict[str, Case] = {
             "inpaint-random",
             lambda seed: operators.Inpainting.random(keep=0.3, seed=seed),
             inpainting.SCATTERED,
+            drawn=True,
         ),
         Case(
             "gaussian",
@@ -63,6 +67,7 @@ CASES: dict[str, Case] = {
             "deblur-motion",
             lambda seed: operators.MotionBlur(seed=seed),
             deblurring.METHODS,
+            drawn=True,
         ),
         Case("jpeg-5", "JPEG, quality 5", "jpeg", lambda seed: operators.JPEG(5), pointwise.JPEG_METHODS),
         Case("jpeg-10", "JPEG, quality 10", "jpeg", lambda seed: operators.JPEG(10), pointwise.JPEG_METHODS),

@@ -70,17 +70,17 @@ def _opencv(x: Pixels, hole: NDArray[np.bool_], kind: int) -> Pixels:
     return np.asarray(cv2.inpaint(levels, hole.astype(np.uint8), 3, kind), np.float64) / 255
 
 
-_FILLS: tuple[tuple[str, Fill, str], ...] = (
-    ("biharmonic", biharmonic, ""),
-    ("Telea", telea, "cv2"),
-    ("Navier-Stokes", navier_stokes, "cv2"),
+_FILLS: tuple[tuple[str, Fill, tuple[str, ...]], ...] = (
+    ("biharmonic", biharmonic, ()),
+    ("Telea", telea, ("cv2",)),
+    ("Navier-Stokes", navier_stokes, ("cv2",)),
 )
 
 
 def _methods(with_bm3d: Callable[..., Pixels], name: str) -> tuple[Method, ...]:
     plain = [Method(kind, partial(filled, fill=fill), needs=needs) for kind, fill, needs in _FILLS]
     denoised = [
-        Method(name.format(kind), partial(with_bm3d, fill=fill), {"sigma": SIGMAS}, needs="bm3d")
+        Method(name.format(kind), partial(with_bm3d, fill=fill), {"sigma": SIGMAS}, needs=("bm3d", "cv2"))
         for kind, fill, _ in _FILLS
     ]
     return (*plain, *denoised, Method("TV inverse", tv_inverse, {"weight": WEIGHTS, "iterations": (60, 200)}))

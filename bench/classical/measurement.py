@@ -45,10 +45,10 @@ class Method:
     """`run(measurement, **settings)` -> picture [H, W, 3] in [0, 1], not clipped.
 
     grid: for every setting the values that tuning may choose from, weakest first.
-    needs: the package beyond scikit-image that it calls, "" where there is none.
+    needs: the packages beyond scikit-image that it imports.
     """
 
     name: str
     run: Callable[..., Pixels]
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    needs: str = ""
+    needs: tuple[str, ...] = ()

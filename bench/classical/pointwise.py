@@ -14,9 +14,9 @@ from .measurement import Measurement, Method, Pixels
 
 Smooth = Callable[..., Pixels]
 Undo = Callable[..., Pixels]
-WEIGHTS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
-SIGMAS = (0.025, 0.035, 0.05, 0.07, 0.1, 0.14)
-COLOURS, SPACES = (0.05, 0.1, 0.15, 0.25, 0.4), (1.0, 1.5, 2.5, 4.0)
+WEIGHTS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3)
+SIGMAS = (0.025, 0.035, 0.05, 0.07, 0.1, 0.14, 0.2)
+COLOURS, SPACES = (0.05, 0.1, 0.15, 0.25, 0.4, 0.6), (1.0, 1.5, 2.5, 4.0, 6.0)
 
 
 def unclipped(m: Measurement, y: Pixels, beyond: float) -> Pixels:
@@ -57,9 +57,9 @@ def _family(name: str, before: Callable[[Measurement], Pixels]) -> tuple[Method,
             "bilateral",
             partial(_smoothed, before=before, smooth=denoising.bilateral),
             {"sigma_colour": COLOURS, "sigma_space": SPACES},
-            needs="cv2",
+            needs=("cv2",),
         ),
-        Method("BM3D", partial(_smoothed, before=before, smooth=denoising.bm3d), {"sigma": SIGMAS}, needs="bm3d"),
+        Method("BM3D", partial(_smoothed, before=before, smooth=denoising.bm3d), {"sigma": SIGMAS}, needs=("bm3d",)),
     )
 
 
@@ -70,6 +70,6 @@ HDR_METHODS = (
     Method("inverse", _hdr, {"beyond": _BEYOND}),
     Method("TV, inverse", partial(_hdr, smooth=denoising.tv), {"weight": WEIGHTS[:5], "beyond": _BEYOND}),
     Method(
-        "BM3D, inverse", partial(_hdr, smooth=denoising.bm3d), {"sigma": SIGMAS[:3], "beyond": _BEYOND}, needs="bm3d"
+        "BM3D, inverse", partial(_hdr, smooth=denoising.bm3d), {"sigma": SIGMAS[:3], "beyond": _BEYOND}, needs=("bm3d",)
     ),
 )

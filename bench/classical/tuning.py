@@ -71,8 +71,8 @@ def tune(case: Case, method: Method, pictures: Sequence[Tensor]) -> tuple[dict[s
 
 
 def runnable(method: Method) -> bool:
-    """The package it needs is installed."""
-    return not method.needs or find_spec(method.needs) is not None
+    """The packages it needs are installed."""
+    return all(find_spec(package) is not None for package in method.needs)
 
 
 def settings(case: str, method: Method) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...export.profiles import Profile
-from ...export.tensorrt import Context
+from ...export.tensorrt import ALIGNMENT, Context
 from ...export.tensorrt_cache import Request, open_engine
 from ...export.tensorrt_library import missing as library_missing
 from ..priors import Prior
@@ -71,10 +71,11 @@ class TensorRTDenoiser:
         x, sigma = x.contiguous(), sigma.contiguous()
         answer = out.detach() if self._frame.fits else torch.empty(self._frame.padded_shape, device=self.device)
         context = self._contexts.current(cuda.capturing())
-        scratch = torch.empty(max(context.scratch_bytes, 1), dtype=torch.uint8, device=self.device)
+        scratch = torch.empty(context.scratch_bytes + ALIGNMENT, dtype=torch.uint8, device=self.device)
+        aligned = -(-scratch.data_ptr() // ALIGNMENT) * ALIGNMENT
         addresses = {"x": x.data_ptr(), "sigma": sigma.data_ptr(), OUTPUT: answer.data_ptr()}
         with cuda.busy_stream(self.device) as stream:
-            context.enqueue(addresses, scratch.data_ptr(), stream)
+            context.enqueue(addresses, aligned, stream)
         if not self._frame.fits:
             self._frame.leave_into(answer, out)
 

@@ -172,7 +172,7 @@ class ArtefactCache:
             shutil.rmtree(staging, ignore_errors=True)
         built = self._open(key, "built")
         if built is None:
-            raise CacheUnusable(f"{self._entries / key} did not read back as it was written; is the disk failing?")
+            raise CacheUnusable(f"{self._entries / key} was cleared or changed as soon as it was written")
         self._keep_within_limit(key)
         return built
 

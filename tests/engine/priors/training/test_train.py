@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,21 @@ def test_what_does_not_go_together(arguments: list[str], message: str, capsys: p
 def test_a_shape_that_does_not_fit_the_weights(tiny_prior_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         main(["--run", str(tmp_path), "--minutes", "0", "--start-from", str(tiny_prior_folder), "--channels", "4", "6"])
+
+
+@pytest.mark.slow
+def test_the_script_for_a_rented_machine(photos: Path, tmp_path: Path) -> None:
+    script = Path(__file__).parents[4] / "bench" / "train_gpu.sh"
+    pack, run, carried = (str(tmp_path / name) for name in ("photos.zip", "run", "carried"))
+    main(["--photos", str(photos), "--pack", pack])
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    for images in ("8", "16"):
+        command = ["bash", str(script), pack, run, carried, *SMALL, "--images", images]
+        subprocess.run(command, check=True, env=environment, capture_output=True)
+    assert [row["seen"] for row in log(Path(carried))] == [8, 16]
+    assert carry.read(Path(carried))["seen"] == 16
+    fresh = [*command, "--start-from", carried, "--images", "24"]
+    fresh[3] = str(tmp_path / "fresh")
+    subprocess.run(fresh, check=True, env=environment, capture_output=True)
+    assert carry.read(Path(carried))["seen"] == 24
+    assert subprocess.run(["bash", str(script)], check=False, capture_output=True).returncode == 2

@@ -185,7 +185,7 @@ def test_the_preconditioning_is_assumed_openly_and_can_be_given() -> None:
     ncsnpp = shapes(denoiser("song", NCSNPP, {"kind": "ve"}))
     found = recognise(ncsnpp)
     assert found.settings["preconditioning"] == {"kind": "ve"}
-    assert any("'ve'" in sentence for sentence in found.assumed)
+    assert found.assumed == ("preconditioning: ve",)
     assert recognise(shapes(denoiser("song", NCSNPP | {"augment_dim": 9}, {"kind": "edm"}))).settings[
         "preconditioning"
     ] == {"kind": "edm", "sigma_data": 0.5}
@@ -220,6 +220,16 @@ def test_heads_of_the_published_shapes() -> None:
         assert (found["network"]["num_head_channels"], found["network"]["num_heads"]) == heads
         assert found["network"]["use_new_attention_order"] == new_order
         assert found["preconditioning"]["kind"] == ("ddpm" if new_order else "vp")
+
+
+def test_heads_can_be_given_where_they_are_not_known() -> None:
+    adm = shapes(denoiser("adm", ADM, {"kind": "vp"}))
+    network = recognise(adm, heads=2).settings["network"]
+    assert (network["num_head_channels"], network["num_heads"]) == (None, 2)
+    assert "64" not in "".join(recognise(adm, heads=2).assumed)
+    for architecture, known in (("dhariwal", DHARIWAL), ("song", DDPMPP)):
+        with pytest.raises(ValueError, match="attention heads are known"):
+            recognise(shapes(denoiser(architecture, known, {"kind": "edm"})), heads=2)
 
 
 def without(listing: Shapes, *fragments: str) -> Shapes:

@@ -20,7 +20,8 @@ def convert(
     checkpoint: Annotated[
         str,
         typer.Argument(
-            help="A .pt, .pth, .ckpt, .safetensors or .onnx file, a diffusers folder, or its name on the hub."
+            metavar="CHECKPOINT",
+            help="A .pt, .pth, .ckpt, .safetensors or .onnx file, a diffusers folder, or its name on the hub.",
         ),
     ],
     target: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the prior.")],

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .profiles import Shapes
-from .tensorrt_library import TensorRTError, logger, refusal, version
+from .tensorrt_library import TensorRTError, listen, logger, refusal, version
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -27,6 +27,7 @@ class TensorRTEngine:
     def __init__(self, plan: bytes | memoryview) -> None:
         import tensorrt as trt
 
+        listen()
         self._runtime = trt.Runtime(logger())  # must outlive the engine
         engine: trt.ICudaEngine | None = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
@@ -44,6 +45,7 @@ class TensorRTEngine:
         """For one set of shapes and one caller at a time. Raises TensorRTError for shapes outside the profile."""
         import tensorrt as trt
 
+        listen()
         strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
         context: trt.IExecutionContext | None = self._engine.create_execution_context(strategy)
         if context is None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .external_data import GraphError, check_external_data
 from .profiles import Profile
-from .tensorrt_library import logger, refusal
+from .tensorrt_library import listen, logger, refusal
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -65,6 +65,7 @@ def build(graph: Path, profile: Profile, settings: BuildSettings, timing: bytes 
     import tensorrt as trt
 
     check_external_data(graph)
+    listen()
     builder = trt.Builder(logger())
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     _parse(network, graph)
@@ -86,8 +87,9 @@ def _parse(network: trt.INetworkDefinition, graph: Path) -> None:
 
     parser = trt.OnnxParser(network, logger())
     if not parser.parse_from_file(str(graph)):
-        said = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
-        raise GraphError(f"TensorRT cannot read {graph}: {said}")
+        errors = [parser.get_error(i) for i in range(parser.num_errors)]
+        said = dict.fromkeys(f"{error.node_operator()}: {error.desc()}" for error in errors)
+        raise GraphError(f"TensorRT cannot read {graph}: {'; '.join(said)}")
 
 
 def _configure(config: trt.IBuilderConfig, settings: BuildSettings) -> None:

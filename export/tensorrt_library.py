@@ -66,8 +66,13 @@ def logger() -> trt.ILogger:
     return Logger()
 
 
-def refusal(what: str) -> TensorRTError:
-    """An error that says `what` failed, with what TensorRT has logged as errors since the last one."""
-    said = "; ".join(_errors)
+def listen() -> None:
+    """Forget what TensorRT has said so far: what it says from here on explains the next `refusal`."""
     _errors.clear()
+
+
+def refusal(what: str) -> TensorRTError:
+    """An error that says `what` failed, with what TensorRT has logged as errors since `listen`."""
+    said = "; ".join(dict.fromkeys(_errors))
+    listen()
     return TensorRTError(f"{what}: {said or 'TensorRT gave no reason'}")

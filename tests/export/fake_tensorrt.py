@@ -68,6 +68,9 @@ class Named:
     def desc(self) -> str:
         return self.text
 
+    def node_operator(self) -> str:
+        return "Frobnicate"
+
 
 class FakeTensorRT(ModuleType):
     """Put it into sys.modules as "tensorrt". calls: (name, arguments) in order.
@@ -122,7 +125,7 @@ class Parser:
 
     @property
     def num_errors(self) -> int:
-        return 1
+        return 3
 
     def get_error(self, index: int) -> Named:
         return Named(self.fake.graph_error)

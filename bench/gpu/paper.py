@@ -1,0 +1,46 @@
+"""The paper's setting: a network of FFHQ's size, N = 200 steps of K = 100, Gaussian deblurring."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import Any
+
+from lmaps.engine.priors import Prior
+
+from .bench import Bench
+from .networks import FFHQ, load
+from .pictures import operator
+from .whole import compiled, measured, measurement
+
+TASK = "deblur-gaussian"
+# A batch of 64 takes some 20 s a run: one run has to do.
+LONG = 8
+
+
+def run(bench: Bench) -> None:
+    prior = cache(lambda: load(FFHQ, bench))
+    first, last = bench.batches[0], bench.batches[-1]
+    for batch, graph, needs in ((first, "auto", 10), (last, "auto", 35), (first, False, 10), (first, "loop", 10)):
+        label = f"batch {batch}, graph={graph}"
+        bench.attempt(label, partial(_run, bench, prior, batch, graph), needs=0 if bench.tiny else needs)
+
+
+def _run(bench: Bench, prior: Any, batch: int, graph: Any) -> None:
+    network: Prior = prior()
+    steps = bench.steps[1]
+    asked: dict[str, Any] = {"preset": "paper", "steps": steps, "batch": batch, "graph": graph, "inner_steps": 100}
+    restorer = compiled(bench, TASK, operator(TASK, bench), network, **asked)
+    y = measurement(bench, restorer, batch)
+    many = batch >= LONG
+    whole = measured(bench, restorer, y, seconds=1 if many else 5, least=1 if many else 3, most=10)
+    facts = whole.facts()
+    bench.row(
+        "paper",
+        batch=batch,
+        asked=str(graph),
+        N=steps,
+        K=100,
+        seconds=facts.pop("seconds"),
+        seconds_an_image=whole.seconds / batch,
+        **facts,
+    )

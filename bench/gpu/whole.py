@@ -1,0 +1,81 @@
+"""A whole restoration beside the N calls of the captured denoiser that it cannot do without."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+import lmaps
+from lmaps.engine.operators import Operator
+from lmaps.engine.priors import Prior
+
+from .bench import Bench
+from .clock import captured, each, per_call, percentile
+from .pictures import photographs
+
+NOISE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Seconds of single restorations of one batch, and of one captured call of its denoiser."""
+
+    times: list[float]
+    call: float
+    steps: int
+    stats: dict[str, Any]
+
+    @property
+    def seconds(self) -> float:
+        return statistics.median(self.times)
+
+    def facts(self) -> dict[str, Any]:
+        """For a row of a table."""
+        return {
+            "seconds": self.seconds,
+            "p90": percentile(self.times, 0.9),
+            "p99": percentile(self.times, 0.99),
+            "runs": len(self.times),
+            "call_ms": 1e3 * self.call,
+            "over_calls": self.seconds / (self.steps * self.call),
+            "compile_s": self.stats["compile_s"],
+            **{key: self.stats.get(key) for key in ("strategy", "kernel", "backend", "precision", "graph", "status")},
+        }
+
+
+def compiled(bench: Bench, task: str, operator: Operator, prior: Prior, **options: Any) -> lmaps.Restorer:
+    """A restorer for the bench's size and device; options override the bench's."""
+    chosen = {**bench.engine, **options}
+    return lmaps.compile(operator, prior, size=(bench.size, bench.size), task=task, **chosen)
+
+
+def measurement(bench: Bench, restorer: lmaps.Restorer, count: int, seed: int = 0) -> torch.Tensor:
+    """The photographs, degraded by the restorer's own operator."""
+    with torch.no_grad():
+        return restorer.operator.degrade(photographs(bench, count), NOISE, seed)
+
+
+def measured(
+    bench: Bench, restorer: lmaps.Restorer, y: torch.Tensor, *, seconds: float, least: int = 3, most: int = 200
+) -> Whole:
+    """Single restorations for about `seconds`, the captured denoiser before and after them. The first is not counted,
+    except where `least` is one: then a run is long, and recording the graph has warmed up all there is.
+    """
+    statuses = [] if least == 1 else [restorer(y).status]
+    call = _denoiser_call(bench, restorer)
+    before = per_call(call, bench, seconds=0.2)
+    times = each(lambda: statuses.append(restorer(y).status), bench, seconds=seconds, least=least, most=most)
+    after = per_call(call, bench, seconds=0.2)
+    status = next((s for s in statuses if s != "ok"), "ok")
+    return Whole(times, (before + after) / 2, restorer.steps, {**restorer.compiled, "status": status})
+
+
+def _denoiser_call(bench: Bench, restorer: lmaps.Restorer) -> Callable[[], object]:
+    x = torch.randn(restorer.shape, device=bench.device)
+    sigma = torch.full((restorer.shape[0],), restorer.sigmas[len(restorer.sigmas) // 2], device=bench.device)
+    out = torch.empty_like(x)
+    return captured(lambda: restorer.denoiser.into(x, sigma, out), bench)

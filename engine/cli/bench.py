@@ -75,7 +75,18 @@ def quality(
         from ..bench import quality as of_quality
 
         setting, missing = c.make_setting(
-            prior, size, noise, seed, steps, budget, preset, device, backend, precision, threads, perceptual
+            prior,
+            perceptual,
+            size=size,
+            seed=seed,
+            noise=noise,
+            steps=steps,
+            budget=budget or None,
+            backend=backend,
+            precision=precision,
+            device=device,
+            preset=preset,
+            threads=threads,
         )
         photos = c.load_photos(images, size, count)
         cells = of_quality.plan(c.make_methods(methods), c.make_tasks(tasks))
@@ -114,7 +125,18 @@ def frontier(
         from ..bench import quality as of_quality
 
         setting, _ = c.make_setting(
-            prior, size, noise, seed, None, budget, preset, device, backend, precision, threads, "off"
+            prior,
+            "off",
+            size=size,
+            seed=seed,
+            noise=noise,
+            steps=None,
+            budget=budget or None,
+            backend=backend,
+            precision=precision,
+            device=device,
+            preset=preset,
+            threads=threads,
         )
         photos = c.load_photos(images, size, count)
         chosen = c.make_methods(methods or [FRONTIER])
@@ -156,7 +178,18 @@ def speed(
         from ..bench import speed as of_speed
 
         setting, _ = c.make_setting(
-            prior, size, noise, seed, steps, budget, preset, device, backend, precision, threads, "off"
+            prior,
+            "off",
+            size=size,
+            seed=seed,
+            noise=noise,
+            steps=steps,
+            budget=budget or None,
+            backend=backend,
+            precision=precision,
+            device=device,
+            preset=preset,
+            threads=threads,
         )
         name = c.make_tasks([task])[0]
         candidates = [

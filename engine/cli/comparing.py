@@ -17,41 +17,13 @@ if TYPE_CHECKING:
     from ..bench.speed import Candidate
 
 
-def make_setting(
-    prior: str,
-    size: int,
-    noise: float | None,
-    seed: int,
-    steps: int | None,
-    budget: int,
-    preset: str,
-    device: str,
-    backend: str,
-    precision: str,
-    threads: int | None,
-    perceptual: str,
-) -> tuple[Setting, str | None]:
-    """The setting, and why there is no perceptual metric in it."""
+def make_setting(prior: str, perceptual: str, **shared: Any) -> tuple[Setting, str | None]:
+    """The setting of `runs.Setting`'s other entries, and why there is no perceptual metric in it."""
     from ..bench.runs import Setting
     from ..priors import load_prior
 
     metric, missing = _perceptual(perceptual)
-    setting = Setting(
-        prior=load_prior(prior),
-        source=prior,
-        size=size,
-        seed=seed,
-        noise=noise,
-        steps=steps,
-        budget=budget or None,
-        backend=backend,
-        precision=precision,
-        device=device,
-        preset=preset,
-        threads=threads,
-        perceptual=metric,
-    )
-    return setting, missing
+    return Setting(prior=load_prior(prior), source=prior, perceptual=metric, **shared), missing
 
 
 def _perceptual(name: str) -> tuple[Any, str | None]:

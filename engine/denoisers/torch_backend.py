@@ -60,7 +60,9 @@ class TorchDenoiser:
         self._prepare = {"export_s": 0.0, "build_s": 0.0, "load_s": load_s, "warm_up_s": clock.lap()}
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return self._frame.leave(self._run(x, sigma))
+        # Recorded only where a gradient can be asked for; torch.compile would also compile anew for the other mode.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+            return self._frame.leave(self._run(x, sigma))
 
     def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
         self._frame.require_static(x, sigma, out)

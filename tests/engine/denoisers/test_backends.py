@@ -189,6 +189,19 @@ def test_gradient_or_a_clear_refusal(prior: Prior, backend: str, precision: str,
         assert not denoiser(x, sigma).requires_grad
 
 
+def test_nothing_is_recorded_where_no_gradient_can_be_asked_for(prior: Prior) -> None:
+    denoiser = open_denoiser(prior, backend="torch", precision="bfloat16", size=(16, 24), batch=1)
+    modes: list[bool] = []
+    denoiser._module.register_forward_pre_hook(lambda *_: modes.append(torch.is_grad_enabled()))  # type: ignore[attr-defined]
+    x, sigma = torch.zeros(1, 3, 16, 24), torch.ones(1)
+    denoiser(x, sigma)
+    denoiser(x.requires_grad_(), sigma)
+    with torch.no_grad():
+        denoiser(x, sigma)
+    denoiser.into(x, sigma, torch.empty(1, 3, 16, 24))
+    assert modes == [False, True, False, False]
+
+
 @backends
 def test_describe(prior: Prior, backend: str, precision: str, tolerance: float) -> None:
     denoiser = open_denoiser(prior, backend=backend, precision=precision, size=(17, 24), batch=1, threads=1)

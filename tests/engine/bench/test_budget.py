@@ -28,7 +28,7 @@ def counted(solver: str, steps: int | None, options: dict[str, Any]) -> int:
     own = solvers.get(solver).schedule(steps)
     sigmas = (schedules.edm(steps or GRID_STEPS, 10, 0.1) if own is None else own).tolist()
     h = operators.Denoise()
-    given = {"k1": 0.2, "k2": 1.0, "eta": 0.5} if solver == "lmaps" else {}
+    given: dict[str, Any] = {"k1": 0.2, "k2": 1.0, "eta": 0.5} if solver == "lmaps" else {}
     if solver == "sitcom":
         given = {"noise": None}
     method = solvers.build(solver, h, sigmas, SHAPE, **{**given, **options})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ def test_rounds_take_turns_and_are_resumed(setting: Setting, tmp_path: Path, mon
 
 
 def test_the_table_takes_ratios_within_a_round_and_a_batch_size() -> None:
-    rounds = [
+    rounds: list[dict[str, Any]] = [
         {"seconds": {"a": 1.0, "a, batch 2": 3.0, "b": 2.0, "b, batch 2": 3.0}, "refused": {"c": "cannot"}},
         {"seconds": {"a": 4.0, "a, batch 2": 6.0, "b": 12.0, "b, batch 2": 3.0}, "refused": {}},
         {"seconds": {"a": 2.0, "a, batch 2": 4.0, "b": 20.0, "b, batch 2": 8.0}, "refused": {}},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lmaps.engine.bench.journal import Journal, key
+from lmaps.engine.bench.journal import Journal, Record, key
 
 
 def test_records_outlive_the_process(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_foreign_lines_do_no_harm(tmp_path: Path) -> None:
 
 
 def test_keys_follow_every_entry_and_not_their_order() -> None:
-    config = {"task": "sr4", "compiling": {"steps": 5, "rho": None}}
+    config: Record = {"task": "sr4", "compiling": {"steps": 5, "rho": None}}
     assert key(config) == key({"compiling": {"rho": None, "steps": 5}, "task": "sr4"})
     changed = [{**config, "task": "jpeg"}, {**config, "compiling": {"steps": 6, "rho": None}}, {**config, "seed": 0}]
     assert len({key(one) for one in [config, *changed]}) == 4

@@ -31,6 +31,8 @@ INPUTS, OUTPUT = ("x", "sigma"), "denoised"
 # OpenVINO 2026 crashes on float32 graphs with static shapes from opset 21 on (GroupNormalization).
 DEFAULT_OPSET = 20
 HALF_TOLERANCE = 1e-2
+# Protobuf's limit of 2 GiB for a message, less room for the graph itself.
+_LARGEST = 2**31 - 2**24
 
 Precision = Literal["float32", "float16", "bfloat16"]
 
@@ -257,6 +259,11 @@ def _prepend(graph: GraphProto, nodes: Iterable[Any]) -> None:
 def _save(model: ModelProto, path: Path) -> None:
     import onnx
 
+    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if size > _LARGEST:
+        raise ExportError(
+            f"the weights take {size / 2**30:.1f} GiB, and one ONNX file holds 2: use float16 or bfloat16"
+        )
     path.write_bytes(model.SerializeToString(deterministic=True))
     onnx.checker.check_model(str(path))
 

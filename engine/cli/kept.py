@@ -25,7 +25,7 @@ def kept() -> dict[str, Any]:
     artefacts = [
         {
             "kind": entry.kind,
-            "prior": str(entry.facts.get("name") or "?"),
+            "prior": str(entry.facts.get("name") or str(entry.facts.get("prior", "?"))[:12]),
             "device": _device(entry.facts),
             "precision": str(entry.facts.get("precision") or "float32"),
             "shapes": _shapes(entry.facts),

@@ -225,6 +225,23 @@ def test_an_output_that_is_a_matrix_product_is_cast_back() -> None:
     assert model.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
 
 
+def test_attention_in_one_node_keeps_its_softmax_in_float32() -> None:
+    """From opset 23 on. Heads are made of x by a matrix product, so the node lies between two of them."""
+    eye = numpy_helper.from_array(np.eye(16, dtype=np.float32), "w")
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["q"], name="first"),
+        helper.make_node("Attention", ["q", "q", "q"], ["a"], name="attention"),
+        helper.make_node("MatMul", ["a", "w"], ["denoised"], name="last"),
+    ]
+    ends = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, [2, 4, 9, 16])] for n in ("x", "denoised")]
+    model = helper.make_model(helper.make_graph(nodes, "g", *ends, [eye]), opset_imports=[helper.make_opsetid("", 23)])
+    narrow(model, "bfloat16")
+    onnx.checker.check_model(model, full_check=True)
+    attention = next(node for node in model.graph.node if node.op_type == "Attention")
+    assert {types(model)[name] for name in attention.input} == {TensorProto.BFLOAT16}
+    assert {a.name: a.i for a in attention.attribute} == {"softmax_precision": TensorProto.FLOAT}
+
+
 def test_what_cannot_be_narrowed(graphs: dict[str, Path]) -> None:
     with pytest.raises(UnsuitableGraph, match="opset 22, the graph has 20"):
         narrow(onnx.load(graphs["float32"]), "bfloat16")

@@ -155,3 +155,12 @@ def test_external_weights_that_hold_other_values_are_noticed(
 def test_nonsense_arguments(channels: int, multiple: int, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be at least 1"):
         export.export_onnx(nn.Identity(), tmp_path / "x.onnx", channels=channels, multiple=multiple)
+
+
+def test_weights_beyond_what_one_file_holds_are_refused_in_words(
+    graphs: tuple[NormsAndAttention, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_LARGEST", 1000)
+    with pytest.raises(ExportError, match=r"the weights take .* GiB, and one ONNX file holds 2: use float16"):
+        export.contain_graph(graphs[1], tmp_path / "large.onnx")
+    assert list(tmp_path.iterdir()) == []

@@ -43,6 +43,7 @@ def test_info_lists_what_is_kept(lmaps: Lmaps, cache: ArtefactCache) -> None:
         profile={"opt": "sigma:1,x:1x3x64x64"},
         size=2 << 20,
     )
+    keep(cache, 20, kind="onnx", name=None, prior="ab" * 32)  # a graph that a prior's folder did not have
     lines = lmaps("info").stdout.splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("cache: "))
     assert lines[at] == f"cache: {cache.folder}, 2.0 MiB of 8.0 GiB"
@@ -51,9 +52,10 @@ def test_info_lists_what_is_kept(lmaps: Lmaps, cache: ArtefactCache) -> None:
     assert first[-2:] == ["A", "CPU"]
     assert second[:4] == ["tensorrt", "photo", "float32", "sigma:1,x:1x3x64x64"]
     assert second[-2:] == ["A", "GPU"]
+    assert lines[at + 3].split()[:3] == ["onnx", "abababababab", "float32"]
     kept = json.loads(lmaps("info", "--json").stdout)["cache"]
     assert kept["folder"] == str(cache.folder)
-    assert [artefact["kind"] for artefact in kept["artefacts"]] == ["openvino", "tensorrt"]
+    assert [artefact["kind"] for artefact in kept["artefacts"]] == ["openvino", "tensorrt", "onnx"]
     assert kept["artefacts"][1]["unused_s"] == pytest.approx(9 * DAY, abs=60)
     assert kept["size"] == sum(artefact["size"] for artefact in kept["artefacts"])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import Stop, for_people
+from .errors import FAILED, Stop, for_people
 
 if TYPE_CHECKING:
     from ..priors import PriorConfig
@@ -54,6 +54,7 @@ def convert(
     graph: Annotated[
         bool, typer.Option("--graph", help="Make the ONNX graph now, not when it is first needed.")
     ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Have it denoise a photograph, and say how well.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prior that is in DIR.")] = False,
 ) -> None:
     """Make a prior of a checkpoint: recognised, checked tensor by tensor, and written as safetensors and config.json."""
@@ -79,7 +80,9 @@ def convert(
             done = convert(checkpoint, target, facts, half=half, graph=graph, overwrite=overwrite)
         except ImportError as error:
             raise Stop(f"{error.name} is not installed; pip install 'lmaps-engine[onnx]'") from error
-    _print(done, time.perf_counter() - started)
+        _print(done, time.perf_counter() - started)
+        if check:
+            _try_out(target)
 
 
 def _schedule(kind: str | None, start: float | None, end: float | None, steps: int | None) -> dict[str, object] | None:
@@ -107,6 +110,22 @@ def _print(done: Converted, seconds: float) -> None:
             print(f"{label:9} {text}")
     print(f"done in   {seconds:.1f} s{_peak_memory()}")
     print(f"use it    lmaps restore IN -o OUT --task T --prior {done.folder}")
+
+
+def _try_out(folder: Path) -> None:
+    """Raises Stop where the prior restores nothing: the files are whole, and something said about them is wrong."""
+    from ..demo import photographs
+    from ..priors import load_prior
+    from ..priors.trial import try_out
+
+    gains = try_out(load_prior(folder), next(iter(photographs().values())))
+    print("check    ", "; ".join(f"sigma {g.sigma:g}: {g.before:.1f} -> {g.after:.1f} dB" for g in gains))
+    if wrong := [f"{gain.sigma:g}" for gain in gains if gain.wrong]:
+        raise Stop(
+            f"{folder} removes no noise worth the name at sigma {', '.join(wrong)}: its prediction, schedule, value range "
+            "or preconditioning is not what was assumed; state it and convert again with --overwrite",
+            FAILED,
+        )
 
 
 def _answers(config: PriorConfig) -> str:

@@ -74,8 +74,8 @@ class GraphSource:
 
     def module(self, device: torch.device) -> nn.Module:
         raise NoModule(
-            f"prior {self._config.name!r} is an ONNX graph and has no torch network: it runs with backend 'openvino' or "
-            "'onnxruntime', on the CPU, and solvers that need the network's gradient (dps, sitcom and others) cannot use it"
+            f"prior {self._config.name!r} is an ONNX graph and has no torch network: backends that run graphs can use it "
+            "(openvino, onnxruntime), torch cannot, nor can solvers that need the network's gradient (dps, sitcom, ...)"
         )
 
     def graph(self, cache: Path | None) -> Path:

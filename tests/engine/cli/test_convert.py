@@ -91,3 +91,12 @@ def test_refusals(
     for part in parts:
         assert part in line
     assert not (tmp_path / "prior").exists()
+
+
+def test_a_network_that_restores_nothing_is_found_out(lmaps: Lmaps, tmp_path: Path) -> None:
+    path = save(tmp_path / "net.pt", weights())
+    result = lmaps("convert", path, "-o", tmp_path / "prior", "--check")
+    assert result.exit_code == 1
+    assert "sigma 0.05: 32" in result.stdout
+    assert "removes no noise worth the name at sigma 0.05" in result.stderr
+    assert (tmp_path / "prior" / "config.json").is_file()

@@ -51,11 +51,11 @@ def test_loading_gives_float32_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("half", [False, True])
 def test_values_that_are_not_finite_are_refused(value: float, half: bool, tmp_path: Path) -> None:
-    with pytest.raises(PriorError, match="^b has values that are not finite"):
+    with pytest.raises(PriorError, match=r"^b has values that are not finite"):
         write_weights(tmp_path / "w", {"a": torch.ones(2), "b": torch.tensor([1.0, value])}, metadata={}, half=half)
 
 
 def test_values_too_large_for_half_are_told_apart(tmp_path: Path) -> None:
     write_weights(tmp_path / "w", {"a": torch.tensor([65504.0])}, metadata={}, half=True)
-    with pytest.raises(PriorError, match="^a has values that float16 cannot hold"):
+    with pytest.raises(PriorError, match=r"^a has values that float16 cannot hold"):
         write_weights(tmp_path / "w", {"a": torch.tensor([65530.0])}, metadata={}, half=True)

@@ -10,14 +10,13 @@ from typing import Protocol
 
 import torch
 
+from ..kernels.timing import RECORDING
 from . import graph_loop
 from .captured import Turn
 
 Replay = Callable[[], object]
 # Turns taken before a recording: in them kernels are compiled, libraries tuned and constants moved to the GPU.
 WARM_UPS = 2
-# One recording at a time in a process: each begins by waiting for the GPU and emptying torch's cache.
-_recording = threading.RLock()
 
 
 class Recorder(Protocol):
@@ -84,7 +83,7 @@ class CudaRecorder:
             return graph_loop.WhileLoop(runs, turn.counter)
 
     def _record(self, turn: Turn, work: Callable[[], None], *, keep: bool = False) -> torch.cuda.CUDAGraph:
-        with _recording, torch.cuda.device(self._device):
+        with RECORDING, torch.cuda.device(self._device):
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
                 for _ in range(WARM_UPS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import quantiles
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 REPEATS = 20
+# One recording at a time in a process: each waits for the GPU first and empties torch's cache, and torch lends one stream.
+RECORDING = threading.RLock()
 LONG_ENOUGH_US = 2000.0
 
 
@@ -54,7 +57,7 @@ def _summary(times: list[float]) -> Time:
 
 def _graph_of(call: Callable[[], object], calls: int) -> torch.cuda.CUDAGraph:
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with RECORDING, torch.cuda.graph(graph, capture_error_mode="thread_local"):
         for _ in range(calls):
             call()
     return graph

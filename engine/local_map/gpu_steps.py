@@ -19,6 +19,10 @@ from .gpu_linear import blur_plan
 from .settings import LocalMAP
 
 
+# Steps that are timed to choose a way.
+MEASURED_STEPS = 10
+
+
 def serves(operator: Operator) -> bool:
     """There are step kernels for this kind of operator, and they run here."""
     return isinstance(operator, PhaseRetrieval | Blur) and available()[0]
@@ -43,9 +47,11 @@ def _phase_retrieval(
     frame = operator.measurement_size(shape[2], shape[3])
     plan, way = _frame(frame, device), "torch"
     if plan.down.tables.numel():
-        picture = torch.zeros(tuple(shape), device=device)
-        half = phase_retrieval.measurement(torch.ones((*shape[:2], *frame), device=device))
-        way = _quickest(device, lambda: phase_retrieval.fastest_way(picture, half, plan, rows, 0, steps))
+        # Noise, since the ways are compared with float64, and the phase of a spectrum that is nearly zero is arbitrary.
+        picture = _noise(shape, 0, device)
+        half = phase_retrieval.measurement(operator(_noise(shape, 1, device)))
+        few = min(steps, MEASURED_STEPS)
+        way = _quickest(device, lambda: phase_retrieval.fastest_way(picture, half, plan, rows, 0, few))
     return Launched(
         lambda y: even_half(y).contiguous(),
         lambda xhat, y, index: phase_retrieval.run(way, xhat.contiguous(), y, plan, rows, index, steps),
@@ -60,6 +66,10 @@ def _frame(frame: tuple[int, int], device: torch.device) -> phase_retrieval.Plan
     except ValueError:
         down, across = (radix.Axis(length, 0, 0, torch.empty(0, device=device)) for length in frame)
         return phase_retrieval.Plan(down, across)
+
+
+def _noise(shape: Sequence[int], seed: int, device: torch.device) -> Tensor:
+    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed)).to(device)
 
 
 def _quickest(device: torch.device, measure: Callable[[], str]) -> str:
@@ -83,9 +93,10 @@ def mri_steps(maps: Tensor, mask: Tensor, rows: Tensor, steps: int, batch: int) 
     x [B, 2, H, W] is (real, imaginary); y complex [B, coils, H, W]. In the way that was the quickest when measured here.
     """
     plan = mri.plan(maps, mask)
-    picture = torch.zeros((batch, 2, *maps.shape[2:]), device=maps.device)
-    empty = torch.zeros((batch, *maps.shape[1:]), dtype=maps.dtype, device=maps.device)
-    way = _quickest(maps.device, lambda: mri.fastest_way(picture, mri.measurement(empty), plan, rows, 0, steps))
+    picture = _noise((batch, 2, *maps.shape[2:]), 0, maps.device)
+    y = mri.measurement(torch.zeros((batch, *maps.shape[1:]), dtype=maps.dtype, device=maps.device))
+    few = min(steps, MEASURED_STEPS)
+    way = _quickest(maps.device, lambda: mri.fastest_way(picture, y, plan, rows, 0, few))
     return Launched(
         mri.measurement,
         lambda xhat, y, index: mri.run(way, xhat.contiguous(), y, plan, rows, index, steps),

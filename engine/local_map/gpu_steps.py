@@ -18,7 +18,6 @@ from .device import Launched, table
 from .gpu_linear import blur_plan
 from .settings import LocalMAP
 
-
 # Steps that are timed to choose a way.
 MEASURED_STEPS = 10
 

@@ -18,6 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from .graph_check import NoReading
 from .local_map.device import OnDevice, on_gpu
 from .loop import advance
 from .noise import as_tensor
@@ -94,6 +95,13 @@ class Turn:
             self._x.copy_(initial_state(self._x.shape[1:], self.sigmas[0], seeds, self._device))
         else:
             self._arrivals.start(self._x, self._seeds, self._index)
+
+    @torch.no_grad()
+    def check(self, kind: int) -> None:
+        """Take the solver's part of a step, and raise RuntimeError where it does what no recording allows."""
+        at = cast(Step, DeviceStep(OnDevice(self._index, kind), self._observed, self))
+        with NoReading():
+            self._solver.estimate(self._xhat, self._x, at)
 
     @torch.no_grad()
     def take(self, kind: int) -> None:

@@ -83,13 +83,16 @@ class CudaRecorder:
             return graph_loop.WhileLoop(runs, turn.counter)
 
     def _record(self, turn: Turn, work: Callable[[], None], *, keep: bool = False) -> torch.cuda.CUDAGraph:
-        with RECORDING, torch.cuda.device(self._device):
+        # A recording that fails leaves its stream as the current one: the outer stream comes back in any case.
+        with RECORDING, torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.current_stream(self._device)):
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
                 for _ in range(WARM_UPS):
                     turn.rewind()
                     work()
                 turn.rewind()
+                for kind in dict.fromkeys(turn.kinds):
+                    turn.check(kind)
             torch.cuda.current_stream().wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph(keep_graph=keep)
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):

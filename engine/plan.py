@@ -89,7 +89,9 @@ def compile(
     options = row.options() if ours else solver_table.defaults(solver, task, noise)
     if ours and isinstance(operator, LinearOperator):
         options["largest"] = largest()
-    method = solvers.build(solver, operator, sigmas, shape, **{**options, **solver_options})
+    # What a recording uses of the operator must not be evicted by other sizes that `restorer.operator` is used for.
+    inner = graph_choice.own_copy(operator) if on_gpu(where) else operator
+    method = solvers.build(solver, inner, sigmas, shape, **{**options, **solver_options})
     laps.end("solver_s")
     denoiser = open_tiled(
         model,

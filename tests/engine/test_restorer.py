@@ -131,11 +131,13 @@ class Peeking(LinearOperator):
 
 @pytest.mark.usefixtures("gpu")
 def test_a_recording_that_fails_is_said_and_survived(tiny_prior_folder: Path) -> None:
-    with pytest.warns(RuntimeWarning, match="without a CUDA graph: recording failed: a captured step reads"):
+    with pytest.warns(RuntimeWarning, match="without a CUDA graph: recording failed: a step reads a tensor's value"):
         plan = compiled(tiny_prior_folder, Peeking())
     assert plan(torch.zeros(1, 3, 16, 24)).stats["graph"].startswith("off: recording failed")
     with pytest.raises(RuntimeError, match="recording the CUDA graph failed"):
         compiled(tiny_prior_folder, Peeking(), graph=True)
+    # Found before a recording began, which would have been left half made.
+    assert FakeGraph.recorded == 0
 
 
 @pytest.mark.usefixtures("gpu")

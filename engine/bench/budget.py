@@ -43,31 +43,41 @@ def calls(solver: str, sigmas: Sequence[float], inner: int | None = None) -> int
     return steps * inner
 
 
+def own(solver: str, task: str, steps: int | None, default_steps: int, options: dict[str, Any]) -> int:
+    """Calls of a run that nothing cuts down.
+
+    steps: N asked for, or None for the method's own.   default_steps: N of the task's grid, for methods that have none.
+    """
+    return calls(solver, _levels(solver, task, steps, default_steps), _inner(solver, task, options))
+
+
 def within(
     solver: str, task: str, budget: int, steps: int | None, default_steps: int, options: dict[str, Any]
 ) -> tuple[int, dict[str, Any]]:
     """(N, options) of a run of at most `budget` calls; a run that keeps to it already is left as it is.
 
-    steps: N asked for, or None for the method's own.   default_steps: N of the task's grid, for methods that have none.
     A method of N steps is given `budget` steps. Where every step costs several calls, N and the calls of a step shrink by
-    the same factor; dmplug keeps its N, which is part of the method.
+    the same factor; dmplug keeps its N, which is part of the method. steps, default_steps: as in `own`.
     """
-    wanted = table.steps(solver, task) if steps is None else steps
     inner = _inner(solver, task, options)
-    count = default_steps if wanted is None and solvers.get(solver).schedule(None) is None else wanted
-    sigmas = _sigmas(solver, count)
-    full = calls(solver, sigmas, inner)
+    sigmas = _levels(solver, task, steps, default_steps)
+    count, full = len(sigmas) - 1, calls(solver, sigmas, inner)
     if full <= budget:
-        return len(sigmas) - 1, options
+        return count, options
     if inner is None:
         return budget, options
     if solver == "dmplug":
-        steps_kept = len(sigmas) - 1
-        return min(steps_kept, budget), {**options, INNER[solver]: max(1, budget // steps_kept - 1)}
+        return min(count, budget), {**options, INNER[solver]: max(1, budget // count - 1)}
     shrunk = max(1, round(inner * math.sqrt(budget / full)))
-    most = min(len(sigmas) - 1, budget)
-    fitting = (n for n in range(most, 0, -1) if calls(solver, _sigmas(solver, n), shrunk) <= budget)
+    fitting = (n for n in range(min(count, budget), 0, -1) if calls(solver, _sigmas(solver, n), shrunk) <= budget)
     return next(fitting, 1), {**options, INNER[solver]: shrunk}
+
+
+def _levels(solver: str, task: str, steps: int | None, default_steps: int) -> list[float]:
+    wanted = table.steps(solver, task) if steps is None else steps
+    if wanted is None and solvers.get(solver).schedule(None) is None:
+        wanted = default_steps
+    return _sigmas(solver, wanted)
 
 
 def _inner(solver: str, task: str, options: dict[str, Any]) -> int | None:

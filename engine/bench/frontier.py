@@ -70,9 +70,8 @@ def report(told: dict[str, Any], task: str, records: Sequence[Record]) -> list[s
     rows = []
     for (_, label), cell in cells.items():
         kind = parse(label)
-        ran = bool(cell.mean) and kind.solver != START
-        calls = f"{cell.calls:.0f}{' ∇' if gradient(kind) else ''}" if ran else ""
-        time = f"{cell.seconds:.2f}" if ran else ""
+        calls = f"{cell.calls:.0f}{' ∇' if gradient(kind) else ''}" if cell.effort(False) else ""
+        time = f"{cell.seconds:.2f}" if calls else ""
         rows.append([label, cell.cell("psnr"), cell.cell("ssim"), calls, time, "yes" if label in frontier else ""])
     lines += markdown(["method", "PSNR, dB", "SSIM", "calls", "s an image", "on frontier"], rows)
     reasons = {f"- {label}: {cell.reason}" for (_, label), cell in cells.items() if cell.reason}

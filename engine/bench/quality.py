@@ -66,7 +66,8 @@ def _notes(told: dict[str, Any]) -> list[str]:
     lines = [
         f"- {told['images']} image(s) of {told['size']}x{told['size']}, {noise}, seed {told['seed']}; one image at a time",
         "- mean ± deviation over the images, each measured by itself; final iterates, never the best against the truth",
-        "- calls: of the network, an image; ∇: each with a pass backwards as well, in torch",
+        "- calls: of the network, an image, and of how many that the method makes as its authors use it; ∇: each with a pass "
+        "backwards as well, in torch",
         f"- paper: {told['published']}: other networks, other pictures, another machine; for orientation",
     ]
     if told["budget"] is not None:
@@ -134,8 +135,7 @@ def _row(method: str, cell: Summary, task: str, told: dict[str, Any]) -> list[st
     row = [method + mark, cell.cell("psnr"), cell.cell("ssim")]
     if told["perceptual"]:
         row.append(cell.cell("perceptual"))
-    ran = bool(cell.mean) and kind.solver != START
-    row += [f"{cell.calls:.0f}{' ∇' if gradient(kind) else ''}" if ran else "", f"{cell.seconds:.2f}" if ran else ""]
+    row += [cell.effort(gradient(kind)), f"{cell.seconds:.2f}" if cell.effort(False) else ""]
     return [*row, *[_printed(task, kind.solver, network) for network in published.networks()]]
 
 

@@ -23,6 +23,8 @@ from .photos import Photo
 
 # What a cell may end in beside "ok" and "diverged".
 UNDEFINED, FAILED = "undefined", "failed"
+# Goes up when records change what they hold, so that a journal's older ones are not taken for new.
+RECORD = 2
 # Of `compile`'s stats, what a table tells.
 _TOLD = ("backend", "precision", "strategy", "chain", "steps", "total_s", "denoise_s", "local_map_s", "gradient")
 
@@ -104,7 +106,8 @@ def _cell(cell: Cell, photos: Sequence[Photo], setting: Setting, journal: Journa
             restorer = _compiled(h, cell, setting, compiling)
         measured = h.degrade(2 * photo.pixels[None] - 1, noise(cell.task, setting), setting.seed + index)
         outcome = _outcome(restorer, h, measured, photo, setting, index)
-        record = {"key": key(config), "method": cell.method.label, "task": cell.task, "image": photo.name, **outcome}
+        named = {"method": cell.method.label, "task": cell.task, "image": photo.name}
+        record = {"key": key(config), **named, "own_calls": own_calls(cell, setting), **outcome}
         journal.add({**record, "config": config})
         yield {**record, "config": config}, True
 
@@ -124,6 +127,15 @@ def arguments(cell: Cell, setting: Setting) -> dict[str, Any]:
     return {**chosen, **options, "threads": setting.threads, "device": setting.device}
 
 
+def own_calls(cell: Cell, setting: Setting) -> int:
+    """Network calls of the method as its label has it, without the setting's budget and steps."""
+    method = cell.method
+    if method.solver == START:
+        return 0
+    default = _default_steps(cell.task, setting, method.given.get("preset", setting.preset))
+    return budgets.own(method.solver, cell.task, method.given.get("steps"), default, method.options)
+
+
 def _default_steps(task: str, setting: Setting, preset: str) -> int:
     """N of the grid that methods without one of their own run on."""
     name = preset if preset != "auto" else (setting.prior.name if setting.prior.name in presets.names() else "paper")
@@ -135,6 +147,7 @@ def _default_steps(task: str, setting: Setting, preset: str) -> int:
 def _config(cell: Cell, photo: Photo, index: int, setting: Setting, compiling: dict[str, Any]) -> Record:
     """Everything that a record depends on."""
     return {
+        "record": RECORD,
         "task": cell.task,
         "solver": cell.method.solver,
         "compiling": compiling,

@@ -26,12 +26,14 @@ class Summary:
     """One cell over its images that ended well.
 
     mean, deviation: by metric; the deviation is that of a sample (n - 1), 0 for one image.   calls, seconds: an image's, means.
+    own: calls of the method where nothing cuts it down.
     troubles: status -> number of images that ended so.   reason: of the first trouble.
     """
 
     mean: dict[str, float]
     deviation: dict[str, float]
     calls: float
+    own: int
     seconds: float
     images: int
     troubles: dict[str, int]
@@ -47,6 +49,13 @@ class Summary:
         text = f"{self.mean[metric]:.{digits}f} ± {self.deviation[metric]:.{digits}f}"
         return f"{text} ({troubles})" if troubles else text
 
+    def effort(self, backwards: bool) -> str:
+        """Network calls: "20", "50 of 1000 ∇"."""
+        if not self.own or not self.mean:
+            return ""
+        made = f"{self.calls:.0f}"
+        return made + (f" of {self.own}" if made != str(self.own) else "") + (" ∇" if backwards else "")
+
 
 def summary(records: Sequence[Record]) -> Summary:
     well = [r for r in records if r["status"] == "ok"]
@@ -59,6 +68,7 @@ def summary(records: Sequence[Record]) -> Summary:
         mean={m: statistics.fmean(r[m] for r in well) for m in found},
         deviation={m: statistics.stdev([r[m] for r in well]) if len(well) > 1 else 0.0 for m in found},
         calls=statistics.fmean(r["denoiser_calls"] for r in well) if well else 0.0,
+        own=max((r["own_calls"] for r in well), default=0),
         seconds=statistics.fmean(r["total_s"] for r in well) if well else 0.0,
         images=len(records),
         troubles=troubles,

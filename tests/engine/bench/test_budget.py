@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lmaps.engine import operators, schedules, solvers
-from lmaps.engine.bench.budget import INNER, calls, within
+from lmaps.engine.bench.budget import INNER, calls, own, within
 from lmaps.engine.loop import run
 
 SHAPE = (1, 1, 4, 6)
@@ -64,3 +64,21 @@ def test_steps_and_calls_a_step_shrink_alike() -> None:
     assert within("sitcom", "sr4", 150, None, GRID_STEPS, {"inner_steps": 5}) == (20, {"inner_steps": 5})
     assert within("lmaps", "sr4", 5, None, GRID_STEPS, {}) == (5, {})
     assert within("dmplug", "sr4", 60, None, GRID_STEPS, {}) == (3, {"inner_steps": 19})
+
+
+def test_own_calls_are_those_of_the_papers() -> None:
+    expected = {
+        "lmaps": GRID_STEPS,
+        "daps": 1000,
+        "sitcom": 600,
+        "dps": 1000,
+        "ddrm": 20,
+        "ddnm": 100,
+        "pigdm": 100,
+        "fast-dips": 74,
+        "mcg-diff": 200 * 64,
+        "dmplug": 3 * 5001,
+    }
+    for solver, count in expected.items():
+        assert own(solver, "sr4", None, GRID_STEPS, {}) == count, solver
+    assert own("daps", "sr4", 50, GRID_STEPS, {"ode_steps": 2}) == 100

@@ -14,16 +14,10 @@ from lmaps.engine.bench.runs import Setting
 from lmaps.engine.priors import load_prior
 
 
-def record(label: str, seconds: float, psnr: float, status: str = "ok") -> dict[str, object]:
+def record(label: str, seconds: float, psnr: float, status: str = "ok") -> dict[str, Any]:
     scores = {"psnr": psnr, "ssim": 0.5} if status == "ok" else {}
-    return {
-        "task": "sr4",
-        "method": label,
-        "status": status,
-        "denoiser_calls": int(label != "start"),
-        "total_s": seconds,
-        **scores,
-    }
+    made = {"denoiser_calls": int(label != "start"), "own_calls": int(label != "start"), "total_s": seconds}
+    return {"task": "sr4", "method": label, "status": status, **made, **scores}
 
 
 RECORDS = [

@@ -53,6 +53,7 @@ def test_a_record_is_what_the_engine_gives(setting: Setting, tmp_path: Path) -> 
     image = restorer(y, seed=1).image
     assert second["psnr"] == pytest.approx(float(metrics.psnr(image, photo.pixels[None])), abs=1e-4)
     assert (record["status"], record["denoiser_calls"], record["backend"]) == ("ok", 3, "torch")
+    assert record["own_calls"] == 20
     assert record["total_s"] > 0
     assert record["config"]["image"] != second["config"]["image"]
 
@@ -125,7 +126,16 @@ def test_an_option_that_does_not_exist_stops_the_run(setting: Setting, tmp_path:
 def test_means_and_deviations_are_those_of_the_images_that_ended_well() -> None:
     values = [20.0, 23.0, 29.0]
     records = [
-        {"task": "t", "method": "m", "status": "ok", "psnr": v, "ssim": v / 100, "denoiser_calls": 4, "total_s": 2.0}
+        {
+            "task": "t",
+            "method": "m",
+            "status": "ok",
+            "psnr": v,
+            "ssim": v / 100,
+            "denoiser_calls": 4,
+            "own_calls": 9,
+            "total_s": 2.0,
+        }
         for v in values
     ]
     bad = {"task": "t", "method": "m", "status": "diverged", "psnr": 3.0, "ssim": 0.1, "reason": "burst"}
@@ -133,6 +143,7 @@ def test_means_and_deviations_are_those_of_the_images_that_ended_well() -> None:
     assert found.mean["psnr"] == pytest.approx(24.0)
     assert found.deviation["psnr"] == pytest.approx(statistics.stdev(values))
     assert "perceptual" not in found.mean
+    assert (found.effort(False), found.effort(True)) == ("4 of 9", "4 of 9 ∇")
     assert found.cell("psnr") == "24.00 ± 4.58 (diverged 1 of 4)"
     assert tables.summary([bad]).cell("psnr") == "diverged 1 of 1"
     assert tables.summary([{"status": "undefined", "reason": "no"}] * 2).cell("psnr") == "undefined"

@@ -32,5 +32,7 @@ def bilateral(x: Pixels, sigma_colour: float, sigma_space: float) -> Pixels:
 def _bm3d(pixels: bytes, shape: tuple[int, ...], sigma: float) -> Pixels:
     import bm3d as package
 
+    profile = package.BM3DProfile()
+    profile.num_threads = 1  # more of them, and the result differs a little from run to run
     x = np.frombuffer(pixels).reshape(shape)
-    return np.asarray(package.bm3d_rgb(x, sigma), np.float64).reshape(shape)
+    return np.asarray(package.bm3d_rgb(x, sigma, profile), np.float64).reshape(shape)

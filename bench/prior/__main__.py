@@ -5,7 +5,8 @@
     python -m bench.prior --card                                   figures for the model card, from the last run
 
 Every finished measurement goes into a journal beside the report, so that an interrupted run goes on where it was; cells whose
-prior, preset or settings changed are measured anew. The report holds what is complete.
+prior, preset or settings changed are measured anew. The report holds what is complete. BM3D takes most of the time and uses one
+core; several processes with different --tasks may write to one journal, and the last call puts the report together.
 """
 
 from __future__ import annotations

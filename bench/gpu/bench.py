@@ -66,8 +66,7 @@ class Bench:
         except NotHere as reason:
             self.skip(label, str(reason))
         except Exception as error:
-            traceback.print_exc()
-            self.row("failed", what=label, error=f"{type(error).__name__}: {error}"[:600])
+            self.failed(label, error)
         gc.collect()
         works = self._device_works()
         self._write("end", label=label, seconds=round(time.monotonic() - started, 2))
@@ -78,6 +77,11 @@ class Bench:
         """A line of a table of the report."""
         self._write("row", table=table, **values)
         print(table, values, flush=True)
+
+    def failed(self, what: str, error: Exception) -> None:
+        """What went wrong; where, is in the log."""
+        traceback.print_exception(error)
+        self.row("failed", what=what, error=f"{type(error).__name__}: {error}"[:600])
 
     def skip(self, what: str, why: str) -> None:
         """What was not done, and why."""

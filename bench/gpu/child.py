@@ -19,7 +19,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--tiny", action="store_true")
     given = parser.parse_args()
-    stand_ins.install()
+    absent = stand_ins.install()
+    print("stand-ins for:", ", ".join(absent) or "nothing", flush=True)
     from .bench import Bench
 
     bench = Bench(given.device, given.rows, given.seconds, tiny=given.tiny)

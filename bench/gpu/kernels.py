@@ -36,8 +36,11 @@ def run(bench: Bench) -> None:
 def _cases(bench: Bench, batch: int) -> Iterator[Case]:
     setting = Setting(bench.device, batch, small=not bench.on_gpu)
     for build in (*cases_pixels.BUILDERS, *cases_spatial.BUILDERS):
-        made: list[Case] = []
-        bench.attempt(f"{build.__name__}, batch {batch}", lambda b=build, m=made: m.extend(b(setting)))  # type: ignore[misc]
+        try:
+            made = build(setting)
+        except Exception as error:
+            bench.failed(f"{build.__name__}, batch {batch}", error)
+            continue
         yield from made
 
 

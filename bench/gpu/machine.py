@@ -19,7 +19,18 @@ from lmaps.kernels import available as kernels_available
 from .bench import Bench, NotHere
 from .clock import captured, per_call
 
-PACKAGES = ("torch", "triton", "numpy", "onnx", "onnxruntime", "openvino", "safetensors", "cuda-bindings", "pybind11")
+PACKAGES = (
+    "torch",
+    "triton",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "safetensors",
+    "pillow",
+    "cuda-bindings",
+    "pybind11",
+)
 
 
 def run(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lmaps.engine.priors import Prior
 
-from .bench import Bench
+from .bench import Bench, NotHere
 from .networks import FFHQ, load
 from .pictures import operator
 from .whole import compiled, measured, measurement
@@ -26,6 +26,8 @@ def run(bench: Bench) -> None:
 
 
 def _run(bench: Bench, prior: Any, batch: int, graph: Any) -> None:
+    if graph == "loop" and not bench.on_gpu:
+        raise NotHere("there are no CUDA graphs on a CPU")
     network: Prior = prior()
     steps = bench.steps[1]
     asked: dict[str, Any] = {"preset": "paper", "steps": steps, "batch": batch, "graph": graph, "inner_steps": 100}

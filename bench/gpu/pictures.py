@@ -28,9 +28,15 @@ def photographs(bench: Bench, count: int) -> Tensor:
 @cache
 def _known() -> Tensor:
     try:
-        from PIL import Image
+        return _bundled()
     except ImportError:
         return _drawn(256)
+
+
+def _bundled() -> Tensor:
+    """Read by Pillow alone: the engine's own reading of files needs packages that a rented machine may lack."""
+    from PIL import Image
+
     photos = []
     for entry in sorted(resources.files("lmaps.engine").joinpath("demo_photos").iterdir(), key=lambda item: item.name):
         if entry.name.endswith(".png"):

@@ -1,0 +1,245 @@
+"""bench.gpu without a GPU: the rehearsal, the plan, the reading of figures, and the lines for CUDA on a stand-in."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import lmaps
+from bench.gpu import __main__ as main
+from bench.gpu import build, checks, clock, denoisers, figures, kernels, networks, plan, report, stand_ins
+from bench.gpu.bench import Bench, NotHere
+from lmaps.engine import graph_choice
+from lmaps.engine.denoisers import open_denoiser
+from lmaps.kernels.check import Row
+from lmaps.kernels.timing import Time
+
+from ..engine import fake_cuda
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench("cpu", tmp_path / "rows.jsonl", 100, tiny=True)
+
+
+@pytest.fixture
+def rows(bench: Bench, tmp_path: Path) -> Any:
+    """The rows written so far, by table."""
+    return lambda: figures.tables(plan.read_rows(tmp_path / "rows.jsonl"))
+
+
+@pytest.fixture
+def gpu(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """The bench where the CPU passes for a GPU."""
+    fake_cuda.install(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device=None: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: 2**30)
+    bench.on_gpu = True
+    return bench
+
+
+def test_rehearsal_writes_a_report(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.gpu", "--device", "cpu", "--tiny", "--only", "machine", "-o", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "gpu-rehearsal.json").read_text())
+    assert {row["what"] for row in found["tables"]["ceilings"]} >= {"bfloat16 matmul", "device copy", "launch"}
+    assert found["sections"][0]["outcome"] == "done"
+    assert "rehearsal" in (tmp_path / "gpu-rehearsal.md").read_text()
+
+
+def test_time_left_over_goes_to_later_sections() -> None:
+    shares = [s.share for s in plan.SECTIONS]
+    assert plan.limit(0, sum(shares)) == pytest.approx(shares[0])
+    assert plan.limit(len(shares) - 1, 77.0) == 77.0
+    assert plan.limit(1, 2 * sum(shares[1:])) == pytest.approx(2 * shares[1])
+
+
+def test_an_attempt_that_fails_does_not_stop_the_next(bench: Bench, rows: Any) -> None:
+    def refuse() -> None:
+        raise NotHere("no such thing")
+
+    bench.attempt("breaks", lambda: 1 / 0)
+    bench.attempt("refuses", refuse)
+    bench.attempt("too long", lambda: bench.row("t", value=0), needs=1000)
+    bench.attempt("works", lambda: bench.row("t", value=1))
+    found = rows()
+    assert [row["what"] for row in found["failed"]] == ["breaks"]
+    assert "ZeroDivisionError" in found["failed"][0]["error"]
+    assert [row["what"] for row in found["skipped"]] == ["refuses", "too long"]
+    assert found["t"] == [{"value": 1}]
+
+
+def test_a_section_goes_on_behind_what_killed_it(bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    bench.attempt("first", lambda: None)
+    with file.open("a") as out:
+        out.write('{"kind": "begin", "label": "second"}\n{"kind": "row", "tab')
+    assert plan.unfinished(plan.read_rows(file)) == "second"
+    with file.open("a") as out:
+        out.write("\n")
+    done: list[str] = []
+    later = Bench("cpu", file, 100, tiny=True)
+    for label in ("first", "second", "third"):
+        later.attempt(label, lambda label=label: done.append(label))  # type: ignore[misc]
+    assert done == ["third"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "outcome", "blamed"), [([-11, 0], "done", ["x"]), ([None], "cut", ["x"]), ([0], "done", [])]
+)
+def test_dead_and_late_processes_are_told(
+    codes: list[int | None], outcome: str, blamed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"kind": "begin", "label": "x"}\n')
+    run = main.Run(argparse.Namespace(), build.Built((), "", 0.0), 0.0, io.StringIO(), [], [])
+    answers = iter(codes)
+    monkeypatch.setattr(run, "_process", lambda *_: next(answers))
+    assert run._processes(plan.SECTIONS[0], file, main.time.monotonic() + 60) == outcome
+    assert [row["what"] for row in run.rows] == blamed
+
+
+def test_weights_read_without_safetensors_are_the_same() -> None:
+    from safetensors.torch import load_file
+
+    path = next((ROOT / "engine" / "priors" / "photo").glob("*.safetensors"))
+    expected = load_file(path)
+    with stand_ins.SafeOpen(path) as file:
+        assert set(file.keys()) == set(expected)
+        assert all(torch.equal(file.get_tensor(key), value) for key, value in expected.items())
+
+
+def test_a_file_without_a_header_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(b"\x10" + bytes(30))
+    with pytest.raises(stand_ins.SafetensorError, match="header"):
+        stand_ins.SafeOpen(tmp_path / "bad")
+
+
+def test_links_stand_for_an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Path) -> Path:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(build, "_native", refuse)
+    built = build.provide(ROOT, tmp_path, fresh=True)
+    assert built.problem == "no compiler"
+    # -S leaves out the installed package, so that only the links can be found.
+    code = "import lmaps, lmaps.kernels, importlib.util as u; print(lmaps.__file__, u.find_spec('lmaps.export').origin)"
+    command = [sys.executable, "-S", "-P", "-c", code + "; import lmaps._native as n; n.normal()"]
+    done = subprocess.run(command, env={"PYTHONPATH": built.paths[0]}, capture_output=True, text=True, check=False)
+    assert str(tmp_path / "tree" / "lmaps" / "export") in done.stdout
+    assert "normal was called" in done.stderr
+
+
+def test_flops_are_those_of_the_layers(bench: Bench) -> None:
+    prior = lmaps.load_prior("photo")
+    denoiser = open_denoiser(prior, backend="torch", precision="float32", size=(64, 64), batch=2, device="cpu")
+    x, sigma = networks.inputs(bench, 2)
+    counted = 0
+
+    def count(layer: Any, _: Any, out: torch.Tensor) -> None:
+        nonlocal counted
+        counted += 2 * out.numel() * layer.weight[0].numel()
+
+    layers = [m for m in prior.module("cpu").modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    with torch.no_grad():
+        denoiser(x, sigma)
+    for hook in hooks:
+        hook.remove()
+    assert networks.flops(denoiser, x, sigma) == counted > 0
+
+
+def test_the_network_has_the_size_of_ffhqs() -> None:
+    with torch.device("meta"):
+        module = networks.build_adm({"network": networks._FFHQ, "preconditioning": networks._DDPM})
+    assert sum(p.numel() for p in module.parameters()) == 93_563_910
+
+
+def test_percentiles_are_nearest_ranks() -> None:
+    times = [float(i) for i in range(100, 0, -1)]
+    assert (clock.percentile(times, 0.9), clock.percentile(times, 0.99), clock.percentile([3.0], 0.99)) == (90, 99, 3)
+
+
+def test_a_captured_call_is_replayed_and_compared(gpu: Bench, rows: Any) -> None:
+    denoiser = open_denoiser(
+        lmaps.load_prior("photo"), backend="torch", precision="float32", size=(64, 64), batch=1, device="cpu"
+    )
+    x, sigma = networks.inputs(gpu, 1)
+    denoisers.measure(gpu, "photo", 1, "captured float32", denoiser, x, sigma, 10**9)
+    (check,), (call,) = rows()["checks"], rows()["calls"]
+    assert check["result"] == "ok"
+    assert (call["peak_gib"], call["tflops"]) == (1.0, pytest.approx(1 / call["ms"]))
+
+
+def test_graphs_are_compared_with_the_eager_image(gpu: Bench, rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_choice, "obstacle", lambda *_: None)
+    monkeypatch.setattr(Bench, "engine", {"device": "cpu", "backend": "torch", "precision": "float32"})
+    checks._graphs(gpu, "sr4")
+    found = rows()["checks"]
+    assert [row["result"] for row in found] == ["ok"] * 4
+    assert fake_cuda.FakeGraph.replays > 0
+
+
+def test_kernel_rows_hold_what_bounds_them(gpu: Bench, rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = Row("HDR, 100 steps", 1, 1e-7, 0.0, True, 12.0, 600.0, 50.0, 100.0, 5.0)
+    monkeypatch.setattr(kernels, "check_case", lambda *_: timed)
+    monkeypatch.setattr(kernels, "captured_time", lambda call: Time(2.0, 2.0, 2.0))
+    case = argparse.Namespace(name="HDR, 100 steps", bytes=800, flops=3e8)
+    gpu.row("ceilings", what="float32 matmul", value=50.0, unit="TFLOP/s")
+    kernels._case(gpu, case, 1)  # type: ignore[arg-type]
+    (row,) = rows()["kernels"]
+    assert row["arithmetic_us"] == pytest.approx(6.0)
+    assert row["over_bound"] == pytest.approx(2.0)
+    (figure,) = [f for f in figures.figures(rows()) if f.what.startswith("HDR")]
+    assert (figure.target, figure.met) == ("<= 3", True)
+
+
+def _row(table: str, **values: Any) -> dict[str, Any]:
+    return {"kind": "row", "table": table, **values}
+
+
+def test_figures_are_read_off_the_rows(tmp_path: Path) -> None:
+    given = [
+        _row("ceilings", what="bfloat16 matmul", value=800.0),
+        _row("calls", network="FFHQ-size", batch=64, way="captured bfloat16", tflops=340.0),
+        _row("calls", network="FFHQ-size", batch=64, way="eager bfloat16", tflops=500.0),
+        _row("checks", check="local MAP of sr4 within 1e-05 of the loop", result="WRONG", detail=""),
+        _row("bfloat16", task="sr4", cost_dB=0.02, counts=True),
+        _row("bfloat16", task="phase-retrieval", cost_dB=3.0, counts=False),
+    ]
+    for batch, asked, seconds in ((1, "auto", 1.5), (64, "auto", 25.6), (1, "False", 3.0)):
+        known = {"over_calls": 1.02, "backend": "torch", "precision": "bfloat16", "graph": "step"}
+        given.append(
+            _row("paper", batch=batch, asked=asked, seconds=seconds, seconds_an_image=seconds / batch, **known)
+        )
+    got = {f.what: f for f in figures.figures(figures.tables(given))}
+
+    def figure(start: str) -> tuple[float | None, bool | None]:
+        (found,) = [f for what, f in got.items() if what.startswith(start)]
+        return found.value, found.met
+
+    assert figure("FFHQ-size network, batch 64") == (pytest.approx(0.425), False)
+    assert figure("paper's setting, batch 1: s an image") == (1.5, True)
+    assert figure("paper's setting, batch 64: s an image") == (pytest.approx(0.4), False)
+    assert figure("paper's setting, batch 1: eager over graph") == (2.0, True)
+    assert figure("strategies off the loop") == (1.0, False)
+    assert figure("cost of bfloat16") == (0.02, True)
+    assert figure("100 replays") == (None, None)
+    report.write(tmp_path, "gpu-x", {"title": "T", "command": "c", "date": "d", "built": "b", "warning": ""}, given, [])
+    text = (tmp_path / "gpu-x.md").read_text()
+    assert "| 5 | paper's setting, batch 1: s an image | <= 2 | 1.5 | yes |" in text
+    assert all(what in text for _, what, _ in figures.ON_A_CPU)

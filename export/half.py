@@ -133,7 +133,7 @@ def _between_matrix_products(graph: GraphProto, floats: set[str]) -> set[int]:
         from_x |= outputs
         if node.op_type in NORMS or (node.op_type in _NORM_TAIL and inputs <= tail):
             tail |= outputs
-        elif node.op_type in MATRIX:
+        elif node.op_type in MATRIX and not _is_upsampling_filter(node):
             products.add(index)
         elif node.op_type in BETWEEN and inputs & after:
             candidates.add(index)
@@ -146,6 +146,11 @@ def _between_matrix_products(graph: GraphProto, floats: set[str]) -> set[int]:
         else:
             candidates.discard(index)
     return products | candidates
+
+
+def _is_upsampling_filter(node: NodeProto) -> bool:
+    """A transposed convolution of each channel by itself: little work, and TensorRT has no 16-bit kernel for it."""
+    return node.op_type == "ConvTranspose" and any(a.name == "group" and a.i > 1 for a in node.attribute)
 
 
 class _Rewriter:

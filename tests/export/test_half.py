@@ -225,6 +225,27 @@ def test_an_output_that_is_a_matrix_product_is_cast_back() -> None:
     assert model.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
 
 
+@pytest.mark.parametrize(("group", "narrowed"), [(1, True), (4, False)])
+def test_upsampling_filters_stay_float32(group: int, narrowed: bool) -> None:
+    """A filter on each channel by itself: TensorRT cannot build it in bfloat16 (seen with TensorRT-RTX 1.7.1)."""
+    first = numpy_helper.from_array(np.ones((4, 4, 1, 1), np.float32), "w")
+    second = numpy_helper.from_array(np.ones((4, 4 // group, 2, 2), np.float32), "f")
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="first"),
+        helper.make_node("ConvTranspose", ["a", "f"], ["b"], name="up", strides=[2, 2], group=group),
+        helper.make_node("Conv", ["b", "w"], ["denoised"], name="last"),
+    ]
+    ends = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 4, s, s])] for n, s in (("x", 4), ("denoised", 8))]
+    graph = helper.make_graph(nodes, "g", *ends, [first, second])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)])
+    narrow(model, "bfloat16")
+    onnx.checker.check_model(model, full_check=True)
+    up = next(node for node in model.graph.node if node.op_type == "ConvTranspose")
+    expected = TensorProto.BFLOAT16 if narrowed else TensorProto.FLOAT
+    assert {types(model)[name] for name in (*up.input, *up.output)} == {expected}
+    assert all(types(model)[n.input[0]] == TensorProto.BFLOAT16 for n in model.graph.node if n.op_type == "Conv")
+
+
 def test_attention_in_one_node_keeps_its_softmax_in_float32() -> None:
     """From opset 23 on. Heads are made of x by a matrix product, so the node lies between two of them."""
     eye = numpy_helper.from_array(np.eye(16, dtype=np.float32), "w")

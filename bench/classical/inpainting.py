@@ -16,7 +16,7 @@ from .measurement import Measurement, Method, Pixels
 from .variational import tv_inverse
 
 Fill = Callable[[Pixels, NDArray[np.bool_]], Pixels]
-SIGMAS = (0.015, 0.02, 0.025, 0.03, 0.04, 0.055)
+SIGMAS = (0.015, 0.02, 0.025, 0.03, 0.04, 0.055, 0.08)
 WEIGHTS = (0.0025, 0.005, 0.01, 0.02, 0.04)
 
 

@@ -80,6 +80,8 @@ def _write(
         section: means(cells(section, bench, every, pictures), journal, section, len(pictures))
         for section, pictures in photographs.items()
     }
+    if len({row.method for row in tables["steps"]}) < 2:
+        tables["steps"] = []
     results = Results(about=_about(arguments, bench, photographs, scores), **tables)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     results.write(arguments.out.with_suffix(".json"))

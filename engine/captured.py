@@ -4,8 +4,8 @@
     turn:    x0, x = advance(x)             denoise at sigmas[i] -> local MAP of step i -> Eq. 2 with noise of step i + 1
              i += 1
 
-Nothing is read back: a state that stops being finite lowers a flag, and the estimate and the count of steps stay from then
-on as they are. The scaling of the denoiser's input belongs to the denoiser, hence to the recording.
+Nothing is read back, not even whether the state is still finite: that is looked at between replays (see `recorded`). The
+scaling of the denoiser's input belongs to the denoiser, hence to the recording.
 The same turns run one by one without a graph (`graph=False`) and give the same image.
 """
 
@@ -67,8 +67,6 @@ class Turn:
         self._index, self._arrival = self._counters[:1], self._counters[1:]
         self._seeds = torch.zeros(shape[0], dtype=torch.int64, device=device)
         self._seed_numbers: tuple[int, ...] = ()
-        self._alive = torch.ones(1, dtype=torch.bool, device=device)
-        self._taken = torch.zeros(1, dtype=torch.int32, device=device)
         self._arrivals = Arrivals(self.sigmas, solver.rho, device) if on_gpu(device) else None
         self.kernel = "cpu" if self._arrivals is None else self._arrivals.kernel
 
@@ -80,15 +78,12 @@ class Turn:
     def rewind(self) -> None:
         """Back to the first step, whatever the buffers hold."""
         self._counters.copy_(self._start)
-        self._alive.fill_(True)
-        self._taken.zero_()
 
     def begin(self, observed: Sequence[Tensor], seeds: Sequence[int]) -> None:
         """Load a measurement and draw the initial state."""
         for buffer, value in zip(self._observed, observed, strict=True):
             buffer.copy_(value)
         self.rewind()
-        self.estimate.zero_()
         self._seeds.copy_(as_tensor(seeds, self._device))
         self._seed_numbers = tuple(seeds)
         if self._arrivals is None:
@@ -108,22 +103,14 @@ class Turn:
         """One step of `kind` (see `Solver.kind`), wherever the counters stand: what a graph records."""
         at = cast(Step, DeviceStep(OnDevice(self._index, kind), self._observed, self))
         x0, x = advance(self._denoise, self._solver, self._x, at)
-        self._taken.add_(self._alive)
-        # 0 times the sum is 0 unless something in it is not finite.
-        self._alive.logical_and_(x.sum() * 0 == 0)
-        torch.where(self._alive, x0, self.estimate, out=self.estimate)
+        self.estimate.copy_(x0)
         if x.data_ptr() != self._x.data_ptr():
             self._x.copy_(x)
         self._counters.add_(1)
 
-    def outcome(self) -> tuple[Tensor, bool, int]:
-        """(the last finite estimate, a copy that is the caller's; whether all went well; steps taken). Waits for the GPU."""
-        estimate = self.estimate.clone()
-        return estimate, self.finite(), int(self._taken)
-
     def finite(self) -> bool:
-        """No state has stopped being finite so far. Waits for the GPU."""
-        return bool(self._alive)
+        """The state is finite. Waits for the GPU."""
+        return bool(torch.isfinite(self._x.sum()))
 
     def level(self) -> Tensor:
         """The noise level of this step, [B]."""

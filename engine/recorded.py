@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from .captured import Turn
@@ -15,8 +16,9 @@ from .loop import Callback, Progress, Status
 class Recorded:
     """A turn with the replays of its steps, or one of them all (`loop`). Requests of several threads take turns.
 
-    Without a callback nothing is read back until the last step is done; with one, the flag that the state is finite is read
-    after each step, which the callback would wait for anyway.
+    Without a callback nothing is read back until the last step is done. A state that is not finite then is rare, and numbers
+    that are not finite do not heal: the run is repeated with a look at every step, to find the last finite estimate. With a
+    callback the state is looked at after each step, which the callback would wait for anyway.
     """
 
     def __init__(self, turn: Turn, recorder: Recorder, *, loop: bool = False) -> None:
@@ -48,18 +50,15 @@ class Recorded:
     def _run(
         self, observed: Sequence[Tensor], seeds: Sequence[int], callback: Callback | None
     ) -> tuple[Tensor, Status, int]:
-        if callback is not None and not self._steps:
+        if callback is None:
+            self._turn.begin(observed, seeds)
+            self._all_steps()
+            if self._turn.finite():
+                return self._turn.estimate.clone(), "ok", self._turn.steps
+        if not self._steps:
             self._record_steps()
         self._turn.begin(observed, seeds)
-        cancelled = False
-        if callback is None:
-            self._all_steps()
-        else:
-            cancelled = self._watched(callback)
-        x0, finite, taken = self._turn.outcome()
-        if not finite:
-            return x0, "diverged", taken
-        return x0, "cancelled" if cancelled else "ok", taken
+        return self._watched(callback)
 
     def _all_steps(self) -> None:
         if self._loop is not None:
@@ -68,16 +67,18 @@ class Recorded:
         for kind in self._turn.kinds:
             self._steps[kind]()
 
-    def _watched(self, callback: Callback) -> bool:
-        """Step by step, even where a loop was recorded; True when the callback cancelled."""
-        for i, kind in enumerate(self._turn.kinds):
+    def _watched(self, callback: Callback | None) -> tuple[Tensor, Status, int]:
+        """Step by step, even where a loop was recorded, with a look at the state after each."""
+        turn = self._turn
+        finite = torch.zeros_like(turn.estimate)
+        for i, kind in enumerate(turn.kinds):
             self._steps[kind]()
-            if not self._turn.finite():
-                return False
-            progress = Progress(i + 1, self._turn.steps, self._turn.sigmas[i], self._turn.estimate.clone())
-            if callback(progress) is False:
-                return True
-        return False
+            if not turn.finite():
+                return finite, "diverged", i + 1
+            finite = turn.estimate.clone()
+            if callback is not None and callback(Progress(i + 1, turn.steps, turn.sigmas[i], finite)) is False:
+                return finite, "cancelled", i + 1
+        return finite, "ok", turn.steps
 
     def _record_steps(self) -> None:
         self._steps = {kind: self._recorder.step(self._turn, kind) for kind in dict.fromkeys(self._turn.kinds)}

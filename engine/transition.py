@@ -44,6 +44,13 @@ def transition_twin(x0: Tensor, x: Tensor, sigma: float, sigma_next: float, rho:
     return x0 + sigma_next * (math.sqrt(1 - rho * rho) * (x - x0) / sigma + rho * noise)
 
 
+def kernel_name(device: torch.device) -> str:
+    """What takes the transition on this device, for stats."""
+    if device.type == "cpu":
+        return f"cpu {_native.isa()}"
+    return "triton" if available()[0] else "torch"
+
+
 class Arrivals:
     """Eq. 2 for every step of a schedule, its constants and the count of noise drawn on the device: for a CUDA graph.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..local_map import LocalMAP, build
 from ..local_map.settings import DataGradient
 from ..operators.base import Operator
+from ..transition import kernel_name
 from .base import Shape, Solver, Step, check_rho
 
 
@@ -36,6 +37,7 @@ class LMAPS(Solver):
         """largest: lmax(H^T H), for callers that know it; worked out where it is needed otherwise."""
         self.rho = check_rho(rho)
         self.settings = LocalMAP(k1, k2, eta, inner_steps, strategy, data_gradient)
+        self._transition = kernel_name(operator.device)
         self.local_map = build(operator, self.settings, sigmas, shape, largest)
 
     def observe(self, y: Tensor) -> Any:
@@ -51,4 +53,4 @@ class LMAPS(Solver):
         return self.local_map.kind(index)
 
     def describe(self) -> dict[str, object]:
-        return {"solver": self.name, **self.local_map.describe()}
+        return {"solver": self.name, **self.local_map.describe(), "transition_kernel": self._transition}

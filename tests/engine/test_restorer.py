@@ -194,6 +194,7 @@ def test_a_cpu_has_no_graph_and_says_so(tiny_prior_folder: Path) -> None:
     stats = plan(measured(1)).stats
     assert stats["graph"] == "off: the device is the CPU, where nothing is launched"
     assert stats["peak_bytes"] > 50e6
+    assert stats["transition_kernel"].startswith("cpu ")
     prepare = stats["prepare"]
     assert {"prior_s", "settings_s", "solver_s", "denoiser_s", "warm_up_s"} <= set(prepare)
     assert all(seconds >= 0 for seconds in prepare.values())

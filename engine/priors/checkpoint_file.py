@@ -8,6 +8,7 @@ way around it here. Tensors stay mapped to the file, so that reading costs no me
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,9 @@ def _load(path: Path) -> Any:
         # Files of torch before 1.6 are one long pickle, which cannot be mapped.
         mapped = file.read(2) == b"PK"
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings():  # of what torch thinks odd; the answer is in the result
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a stranger's bytes: the reader may stumble anywhere
         if wanted := code_in(path):
             raise PriorError(_needs_code(path, wanted)) from None

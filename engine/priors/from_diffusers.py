@@ -21,6 +21,7 @@ from .noise_schedule import NoiseSchedule, as_schedule
 
 EXTRA = 'pip install "lmaps-engine[diffusers]"'
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_FILES = (".pt", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors", ".onnx")
 _WEIGHTS = ("diffusion_pytorch_model", "diffusion_pytorch_model.fp16", "model")
 _PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v", "sample": "sample"}
 _SCHEDULES = {"linear": "linear", "scaled_linear": "scaled-linear", "squaredcos_cap_v2": "cosine"}
@@ -69,8 +70,8 @@ def is_pipeline(path: Path) -> bool:
 
 
 def is_hub_name(name: str) -> bool:
-    """ "owner/name", and no such path here."""
-    return bool(_HUB_NAME.fullmatch(name)) and not Path(name).exists()
+    """ "owner/name", and no such path here; a file's name that was mistyped is not looked up on the net."""
+    return bool(_HUB_NAME.fullmatch(name)) and not Path(name).exists() and Path(name).suffix not in _FILES
 
 
 def download(name: str) -> Path:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .config import CONFIG, ONNX, UNKNOWN_LICENCE, PriorConfig, read_config
 from .error import PriorError
+from .from_diffusers import is_pipeline
 from .from_module import describe, wrap
 from .noise_schedule import NoiseSchedule
 from .padding import pad_to_multiple, padded
@@ -202,6 +203,8 @@ def load_prior(name_or_path: str | Path) -> Prior:
     shipped = {path.parent.name: path.parent for path in sorted(_SHIPPED.glob(f"*/{CONFIG}"))}
     if isinstance(name_or_path, str) and name_or_path in shipped:
         folder = shipped[name_or_path]
+    elif folder.is_file() or (is_pipeline(folder) and not (folder / CONFIG).is_file()):
+        raise PriorError(f"{folder} is not a prior yet: make one of it with `lmaps convert {folder} -o DIR`")
     elif not folder.is_dir():
         names = ", ".join(sorted(shipped)) or "none"
         raise PriorError(f"no prior {str(name_or_path)!r}: neither a shipped one ({names}) nor a folder")

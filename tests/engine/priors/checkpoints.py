@@ -13,11 +13,13 @@ from lmaps.engine.priors.networks import ARCHITECTURES
 from lmaps.engine.priors.networks.adm_config import ADMConfig
 
 CONFIG = ADMConfig(model_channels=32, num_res_blocks=1, channel_mult=(1, 2), attention_resolutions=(2,))
+# One level: tracing takes time for each layer.
+SHALLOW = ADMConfig(model_channels=32, num_res_blocks=1, channel_mult=(1,), attention_resolutions=())
 
 
-def tiny_adm(seed: int = 0) -> nn.Module:
+def tiny_adm(seed: int = 0, config: ADMConfig = CONFIG) -> nn.Module:
     """(x, sigma) -> denoised with random weights in all layers; H and W even."""
-    network = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(CONFIG).items()}
+    network = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(config).items()}
     module = ARCHITECTURES["adm"]({"network": network, "preconditioning": {"kind": "vp"}, "class_label": None})
     generator = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():
@@ -26,9 +28,9 @@ def tiny_adm(seed: int = 0) -> nn.Module:
     return module.eval()
 
 
-def weights(seed: int = 0) -> dict[str, Tensor]:
+def weights(seed: int = 0, config: ADMConfig = CONFIG) -> dict[str, Tensor]:
     """As guided-diffusion saves them."""
-    return {key.removeprefix("network."): value for key, value in tiny_adm(seed).state_dict().items()}
+    return {key.removeprefix("network."): value for key, value in tiny_adm(seed, config).state_dict().items()}
 
 
 def save(path: Path, content: Any) -> Path:

@@ -18,7 +18,7 @@ from lmaps.engine.denoisers import open_denoiser
 from lmaps.engine.priors import NoiseSchedule, PriorError, load_prior, saving, sources
 from lmaps.engine.priors.convert import Facts, convert
 
-from .checkpoints import save, tiny_adm, weights
+from .checkpoints import SHALLOW, save, tiny_adm, weights
 from .test_from_onnx import denoised, error, noisy
 
 
@@ -131,7 +131,7 @@ def test_a_network_of_another_range(tmp_path: Path) -> None:
 
 
 def test_the_graph_is_made_on_demand_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    convert(save(tmp_path / "net.pt", weights()), tmp_path / "prior", half=True)
+    convert(save(tmp_path / "net.pt", weights(config=SHALLOW)), tmp_path / "prior", half=True)
     prior = load_prior(tmp_path / "prior")
     cache = tmp_path / "cache"
     graph = prior.onnx_path(cache)

@@ -210,6 +210,15 @@ def test_a_name_on_the_hub_is_fetched(folder: Path, tmp_path: Path, monkeypatch:
     assert not any(pattern.endswith((".py", ".bin", ".pkl")) for pattern in asked[0][1])
 
 
+@pytest.mark.parametrize("name", ["models/net.pt", "models/net.safetensors", "a/b/c", "name", "/owner/name", "../up"])
+def test_a_path_is_not_looked_up_on_the_hub(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("it was looked up"))
+    with pytest.raises(PriorError, match="does not exist"):
+        convert(name, tmp_path / "prior")
+
+
 def test_a_name_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 

@@ -183,7 +183,10 @@ BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: edit_config(f, prediction="epsilon", schedule={"kind": "linear"}),
         "'epsilon' cannot be that of 'edm-unet'",
     ),
-    "unknown prediction": (lambda f: edit_config(f, prediction="score"), "one of epsilon, v, sample, denoised; got 'score'"),
+    "unknown prediction": (
+        lambda f: edit_config(f, prediction="score"),
+        "one of epsilon, v, sample, denoised; got 'score'",
+    ),
     "unknown schedule": (
         lambda f: edit_config(f, prediction="epsilon", schedule={"kind": "sine"}),
         "schedule must be one of linear.*'sine'",
@@ -246,6 +249,15 @@ def test_a_name_that_is_no_prior(tmp_path: Path) -> None:
         load_prior("nonsense")
     with pytest.raises(PriorError, match="no prior"):
         load_prior(tmp_path / "nowhere")
+
+
+def test_what_is_not_a_prior_yet(tmp_path: Path) -> None:
+    (tmp_path / "net.pt").write_bytes(b"PK")
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "model_index.json").write_text("{}")
+    for path in (tmp_path / "net.pt", tmp_path / "pipeline"):
+        with pytest.raises(PriorError, match=f"{path.name} is not a prior yet.*lmaps convert"):
+            load_prior(path)
 
 
 def test_damaged_headers_with_honest_digests_give_one_kind_of_error(folder: Path) -> None:

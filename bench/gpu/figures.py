@@ -117,6 +117,11 @@ def _issue_5(found: Tables) -> Iterator[Figure]:
 
 
 def _network(found: Tables) -> Iterator[Figure]:
+    ms = {(row["network"], row["batch"], row["way"]): row["ms"] for row in found.get("calls", ())}
+    for name in sorted({network for network, *_ in ms}):
+        eager, replay = (ms.get((name, 1, f"{way} bfloat16")) for way in ("eager", "captured"))
+        gain = eager / replay if eager and replay else None
+        yield _figure("5", f"{name}, one call, batch 1: eager bfloat16 over captured", gain, operator.ge, 1.5)
     rows = [row for row in found.get("calls", ()) if row["network"] != "photo" and row["way"].startswith("captured")]
     largest = max((row["batch"] for row in rows), default=0)
     narrow = [row for row in rows if row["batch"] == largest and "bfloat16" in row["way"] and row["share_of_bf16"]]

@@ -215,8 +215,10 @@ def _row(table: str, **values: Any) -> dict[str, Any]:
 def test_figures_are_read_off_the_rows(tmp_path: Path) -> None:
     given = [
         _row("ceilings", what="bfloat16 matmul", value=800.0),
-        _row("calls", network="FFHQ-size", batch=64, way="captured bfloat16", tflops=340.0),
-        _row("calls", network="FFHQ-size", batch=64, way="eager bfloat16", tflops=500.0),
+        _row("calls", network="FFHQ-size", batch=64, way="captured bfloat16", ms=70.0, tflops=340.0),
+        _row("calls", network="FFHQ-size", batch=64, way="eager bfloat16", ms=50.0, tflops=500.0),
+        _row("calls", network="FFHQ-size", batch=1, way="captured bfloat16", ms=4.0, tflops=90.0),
+        _row("calls", network="FFHQ-size", batch=1, way="eager bfloat16", ms=10.0, tflops=36.0),
         _row("checks", check="local MAP of sr4 within 1e-05 of the loop", result="WRONG", detail=""),
         _row("bfloat16", task="sr4", cost_dB=0.02, counts=True),
         _row("bfloat16", task="phase-retrieval", cost_dB=3.0, counts=False),
@@ -232,6 +234,7 @@ def test_figures_are_read_off_the_rows(tmp_path: Path) -> None:
         (found,) = [f for what, f in got.items() if what.startswith(start)]
         return found.value, found.met
 
+    assert figure("FFHQ-size, one call") == (pytest.approx(2.5), True)
     assert figure("FFHQ-size network, batch 64") == (pytest.approx(0.425), False)
     assert figure("paper's setting, batch 1: s an image") == (1.5, True)
     assert figure("paper's setting, batch 64: s an image") == (pytest.approx(0.4), False)

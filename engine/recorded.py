@@ -53,8 +53,10 @@ class Recorded:
         if callback is None:
             self._turn.begin(observed, seeds)
             self._all_steps()
+            # Copied before the wait that `finite` is: the next request may overwrite it from another stream.
+            x0 = self._turn.estimate.clone()
             if self._turn.finite():
-                return self._turn.estimate.clone(), "ok", self._turn.steps
+                return x0, "ok", self._turn.steps
         if not self._steps:
             self._record_steps()
         self._turn.begin(observed, seeds)
@@ -73,9 +75,10 @@ class Recorded:
         finite = torch.zeros_like(turn.estimate)
         for i, kind in enumerate(turn.kinds):
             self._steps[kind]()
+            x0 = turn.estimate.clone()
             if not turn.finite():
                 return finite, "diverged", i + 1
-            finite = turn.estimate.clone()
+            finite = x0
             if callback is not None and callback(Progress(i + 1, turn.steps, turn.sigmas[i], finite)) is False:
                 return finite, "cancelled", i + 1
         return finite, "ok", turn.steps

@@ -99,8 +99,8 @@ class Frame:
             raise ValueError(f"sigma must be positive, got {sigma.tolist()}")
         return pad_to_multiple(x, self.multiple), sigma.to(device=x.device, dtype=torch.float32)
 
-    def require_static(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
-        """Raise ValueError unless `into` can work on these without moving anything between devices."""
+    def require_static(self, x: Tensor, sigma: Tensor, out: Tensor, device: torch.device) -> None:
+        """Raise ValueError unless `into` can work on these, by address, without moving anything to `device`."""
         if tuple(out.shape) != self.shape or out.dtype != torch.float32 or not out.is_contiguous():
             raise ValueError(
                 f"out must be contiguous float32 of shape {self.shape}, got {out.dtype} of shape {tuple(out.shape)} "
@@ -108,6 +108,8 @@ class Frame:
             )
         if not x.device == sigma.device == out.device:
             raise ValueError(f"x, sigma and out must share a device, got {x.device}, {sigma.device} and {out.device}")
+        if x.device != device:
+            raise ValueError(f"this denoiser was opened on {device}; x, sigma and out are on {x.device}")
 
     def leave(self, y: Tensor) -> Tensor:
         """Crop the network's answer to the picture's size; contiguous."""

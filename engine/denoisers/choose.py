@@ -150,6 +150,8 @@ def _device(device: str | torch.device) -> torch.device:
         raise ValueError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:N") from None
     if where.type not in _ORDER:
         raise ValueError(f"device {str(where)!r} is not supported; use auto, cpu, cuda or cuda:N")
+    if where.type == "cuda" and where.index is None and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())  # as tensors on it call it
     return where
 
 

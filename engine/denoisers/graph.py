@@ -41,7 +41,7 @@ class GraphDenoiser:
         return out
 
     def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
-        self._frame.require_static(x, sigma, out)
+        self._frame.require_static(x, sigma, out, self.device)
         x, sigma = self._frame.enter(x.detach(), sigma.detach())
         answer = out.detach() if self._frame.fits else torch.empty(self._frame.padded_shape)
         self._graph.run({"x": x.contiguous().numpy(), "sigma": sigma.contiguous().numpy()}, answer.numpy())

@@ -101,6 +101,7 @@ def _facts(prior: Prior, frame: Frame, device: torch.device, candidates: Mapping
         "name": prior.name,
         "shapes": {"x": list(frame.shape)},
         "candidates": dict(candidates),
+        "precision": " or ".join(sorted(set(candidates.values()))),
         "torch": torch.__version__,
         "gpu": cuda.identity(device),
     }

@@ -66,7 +66,7 @@ class TensorRTDenoiser:
         return out
 
     def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
-        self._frame.require_static(x, sigma, out)
+        self._frame.require_static(x, sigma, out, self.device)
         x, sigma = self._frame.enter(x.detach(), sigma.detach())
         x, sigma = x.contiguous(), sigma.contiguous()
         answer = out.detach() if self._frame.fits else torch.empty(self._frame.padded_shape, device=self.device)

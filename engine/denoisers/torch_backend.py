@@ -65,7 +65,7 @@ class TorchDenoiser:
             return self._frame.leave(self._run(x, sigma))
 
     def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
-        self._frame.require_static(x, sigma, out)
+        self._frame.require_static(x, sigma, out, self.device)
         with torch.no_grad():
             self._frame.leave_into(self._run(x, sigma), out)
 

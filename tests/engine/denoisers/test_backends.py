@@ -78,6 +78,8 @@ def test_into_writes_the_callers_buffer(
             denoiser.into(x, sigma, bad)
     with pytest.raises(ValueError, match="must share a device, got cpu, meta and cpu"):
         denoiser.into(x, sigma.to("meta"), out)
+    with pytest.raises(ValueError, match="opened on cpu; x, sigma and out are on meta"):
+        denoiser.into(x.to("meta"), sigma.to("meta"), out.to("meta"))
 
 
 @backends

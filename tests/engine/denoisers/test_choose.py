@@ -167,6 +167,7 @@ def test_on_a_gpu_without_the_package_the_mend_is_named(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     without(monkeypatch, "tensorrt", "onnxruntime_ep_nv_tensorrt_rtx")
     onnxruntime_gpu._registered.cache_clear()

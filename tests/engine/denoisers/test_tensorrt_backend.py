@@ -197,6 +197,7 @@ def test_asking_for_it_here_names_what_is_missing(prior: Prior, monkeypatch: pyt
         open_denoiser(prior, device="cuda", **options)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(BackendUnavailable, match=r"tensorrt cannot be imported.*install NVIDIA's tensorrt 10 or newer"):
         open_denoiser(prior, device="cuda", **options)

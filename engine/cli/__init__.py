@@ -1,4 +1,4 @@
-"""The command line: `lmaps restore`, `degrade`, `demo`, `export`, `info`, `bench`.
+"""The command line: `lmaps restore`, `degrade`, `demo`, `convert`, `export`, `info`, `bench`.
 
 Nothing heavy is imported here, so that `lmaps --help` answers at once; commands import what they run.
 """

@@ -14,7 +14,7 @@ from lmaps.engine.priors.networks.adm_config import ADMConfig
 
 CONFIG = ADMConfig(model_channels=32, num_res_blocks=1, channel_mult=(1, 2), attention_resolutions=(2,))
 # One level: tracing takes time for each layer.
-SHALLOW = ADMConfig(model_channels=32, num_res_blocks=1, channel_mult=(1,), attention_resolutions=())
+SHALLOW = ADMConfig(model_channels=64, num_res_blocks=1, channel_mult=(1,), attention_resolutions=())
 
 
 def tiny_adm(seed: int = 0, config: ADMConfig = CONFIG) -> nn.Module:

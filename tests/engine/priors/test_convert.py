@@ -19,6 +19,7 @@ from lmaps.engine.priors import NoiseSchedule, PriorError, load_prior, saving, s
 from lmaps.engine.priors.convert import Facts, convert
 
 from .checkpoints import SHALLOW, save, tiny_adm, weights
+from .networks.random_networks import DDPMPP, DHARIWAL, NCSNPP, denoiser
 from .test_from_onnx import denoised, error, noisy
 
 
@@ -53,6 +54,28 @@ def test_the_prior_is_the_network(way: str, tmp_path: Path) -> None:
     x, sigma = noisy((10, 14))
     with torch.no_grad():
         assert torch.equal(prior.denoise(x, sigma), tiny_adm()(x, sigma))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "network", "preconditioning", "stated"),
+    [
+        ("dhariwal", DHARIWAL, {"kind": "edm", "sigma_data": 0.5}, None),
+        ("dhariwal", DHARIWAL, {"kind": "vp"}, "vp"),
+        ("song", DDPMPP, {"kind": "vp"}, None),
+        ("song", NCSNPP, {"kind": "ve"}, None),
+    ],
+)
+def test_networks_of_edm_and_inversebench(
+    architecture: str, network: dict[str, Any], preconditioning: dict[str, Any], stated: str | None, tmp_path: Path
+) -> None:
+    module = denoiser(architecture, network, preconditioning)
+    content = prefixed("model.", {k.removeprefix("network."): v for k, v in module.state_dict().items()})
+    convert(save(tmp_path / "net.pt", {"ema": content, "net": {}}), tmp_path / "prior", Facts(preconditioning=stated))
+    prior = load_prior(tmp_path / "prior")
+    assert prior.config.architecture == architecture
+    x, sigma = torch.randn(2, network["in_channels"], 16, 16), torch.tensor([0.2, 3.0])
+    with torch.no_grad():
+        assert torch.equal(prior.denoise(x, sigma), module(x, sigma))
 
 
 def test_facts_of_the_file_are_kept(tmp_path: Path) -> None:

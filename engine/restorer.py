@@ -114,7 +114,10 @@ class Restorer:
         if missing:
             images.append(torch.zeros((missing, *self.shape[1:]), device=self.device))
         image = ((torch.cat(images) + 1) / 2).clamp(0, 1)
-        return Result(image, status, self._stats(watch, time.perf_counter() - started, taken, len(measured)))
+        stats = self._stats(watch, time.perf_counter() - started, taken, len(measured))
+        if self.graph.loop and callback is not None:
+            stats["graph"] = "step: a callback watches"
+        return Result(image, status, stats)
 
     def _run(
         self, y: Tensor, seeds: Sequence[int], watch: Stopwatch, callback: Callback | None

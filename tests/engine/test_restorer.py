@@ -77,7 +77,9 @@ def test_loops_are_one_launch_unless_a_callback_watches(tiny_prior_folder: Path)
     whole = plan(measured(1))
     assert (FakeGraph.recorded, FakeGraph.replays) == (1, 1)
     seen: list[int] = []
-    assert torch.equal(plan(measured(1), callback=lambda p: seen.append(p.step)).image, whole.image)
+    watched = plan(measured(1), callback=lambda p: seen.append(p.step))
+    assert torch.equal(watched.image, whole.image)
+    assert watched.stats["graph"] == "step: a callback watches"
     assert seen == [1, 2, 3, 4]
     assert (FakeGraph.recorded, FakeGraph.replays) == (2, 5)
 

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -34,18 +35,35 @@ PACKAGES = (
 
 
 def run(bench: Bench) -> None:
-    bench.attempt("versions", lambda: _versions(bench))
-    bench.attempt("driver", lambda: _driver(bench))
-    bench.attempt("backends", lambda: _backends(bench))
     n = 256 if bench.tiny else 8192
+    bench.attempt("GPU", lambda: _gpu(bench))
     for name, dtype, tf32 in (
         ("bfloat16 matmul", torch.bfloat16, False),
         ("float32 matmul", torch.float32, False),
         ("TF32 matmul", torch.float32, True),
     ):
-        bench.attempt(name, lambda name=name, d=dtype, t=tf32: _matmul(bench, name, n, d, t))  # type: ignore[misc]
+        bench.attempt(name, partial(_matmul, bench, name, n, dtype, tf32))
     bench.attempt("device copy", lambda: _copy(bench))
     bench.attempt("launch", lambda: _launch(bench))
+    bench.attempt("versions", lambda: _versions(bench))
+    bench.attempt("driver", lambda: _driver(bench))
+    bench.attempt("backends", lambda: _backends(bench))
+
+
+def _gpu(bench: Bench) -> None:
+    if not bench.on_gpu:
+        raise NotHere("this is a rehearsal on a CPU")
+    properties = torch.cuda.get_device_properties(bench.device)
+    facts = {
+        "GPU": properties.name,
+        "multiprocessors": properties.multi_processor_count,
+        "GPU memory": f"{properties.total_memory / 2**30:.0f} GiB",
+        "compute capability": f"{properties.major}.{properties.minor}",
+        "CUDA of torch": torch.version.cuda,
+        "cuDNN": torch.backends.cudnn.version(),
+    }
+    for key, value in facts.items():
+        bench.row("machine", what=key, value=str(value))
 
 
 def _versions(bench: Bench) -> None:
@@ -57,16 +75,6 @@ def _versions(bench: Bench) -> None:
             facts[package] = "not installed"
     facts["kernels"] = kernels_available()[1]
     facts["CPU cores"] = str(os.cpu_count())
-    if bench.on_gpu:
-        properties = torch.cuda.get_device_properties(bench.device)
-        facts |= {
-            "GPU": properties.name,
-            "multiprocessors": str(properties.multi_processor_count),
-            "GPU memory": f"{properties.total_memory / 2**30:.0f} GiB",
-            "compute capability": f"{properties.major}.{properties.minor}",
-            "CUDA of torch": str(torch.version.cuda),
-            "cuDNN": str(torch.backends.cudnn.version()),
-        }
     for key, value in facts.items():
         bench.row("machine", what=key, value=value)
 

@@ -23,8 +23,8 @@ class Section:
 
 
 SECTIONS = (
-    Section("machine", 30, "versions, backends, measured ceilings"),
-    Section("denoisers", 70, "denoiser calls, eager and captured"),
+    Section("machine", 80, "versions, backends, measured ceilings"),
+    Section("denoisers", 80, "denoiser calls, eager and captured"),
     Section("paper", 75, "the paper's setting"),
     Section("restorations", 110, "whole restorations"),
     Section("kernels", 90, "kernels against their twins, and their times"),

@@ -58,6 +58,9 @@ def _graphs(bench: Bench, task: str) -> None:
         except ValueError as reason:
             bench.skip(what, str(reason))
             continue
+        except RuntimeError as error:
+            bench.failed(what, error)
+            continue
         image = other(y, seed=3).image
         again = other(y, seed=3).image
         if chosen := _chosen_differently(plain, other):

@@ -88,7 +88,10 @@ def test_graphs_compute_what_the_module_computes(case: str, tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["adm", "ncsn++"])
-def test_torch_compile_takes_the_whole_module_without_a_break(case: str) -> None:
+def test_torch_compile_takes_the_whole_module_without_a_break(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     architecture, network, preconditioning, label = CASES[case]
     module = denoiser(architecture, network, preconditioning, label).requires_grad_(False)
     compiled = torch.compile(module, fullgraph=True, dynamic=False)

@@ -11,8 +11,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ..engine.priors.checkpoints import SHALLOW, save, weights
+from ..engine.priors.graphs import Network, write_graph
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md"]
+COMPARING = ROOT / "docs" / "bench.md"
+# The commands of docs/bench.md at their smallest: the last of two equal options counts.
+SMALL = {
+    "quality": "--size 32 --budget 2 --count 1",
+    "frontier": "--size 32 --steps 1,2 --count 1",
+    "speed": "--size 32 --rounds 1 --cold 1 --batches 1",
+}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -39,6 +49,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def networks(folder: Path) -> None:
+    """Small networks under the names of large ones."""
+    save(folder / "ffhq_10m.pt", weights(config=SHALLOW))
+    write_graph(folder / "net.onnx", Network())
+
+
 def test_the_documents_have_only_blocks_that_are_run() -> None:
     for document in DOCUMENTS:
         assert {kind for kind, _ in BLOCK.findall(document.read_text(encoding="utf-8"))} <= {"python", "console"}
@@ -50,7 +67,7 @@ def test_python_block(code: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("body", blocks("console"))
-def test_console_block(body: str, folder: Path) -> None:
+def test_console_block(body: str, folder: Path, networks: None) -> None:
     for line in body.splitlines():
         if not line.startswith("$ "):
             continue
@@ -58,5 +75,20 @@ def test_console_block(body: str, folder: Path) -> None:
         assert words[0] == "lmaps"
         if Path("blurred.png").exists() and "-o blurred.png" in line:
             Path("blurred.png").unlink()
+        if "--prior" in words:
+            # Compiled, a strange network would first be traced, which takes half a minute.
+            words += ["--backend", "torch", "--steps", "2"]
+        done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_bench_page(folder: Path) -> None:
+    (folder / "photos").mkdir()
+    (folder / "photo.png").rename(folder / "photos" / "photo.png")
+    lines = [line[2:] for line in COMPARING.read_text(encoding="utf-8").splitlines() if line.startswith("$ ")]
+    assert {shlex.split(line)[2] for line in lines} == set(SMALL)
+    for line in lines:
+        words = [*shlex.split(line), *SMALL[shlex.split(line)[2]].split(), "-o", "out"]
         done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stderr}"

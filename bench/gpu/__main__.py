@@ -23,7 +23,7 @@ from typing import IO, Any, NoReturn
 
 from .build import Built, provide
 from .figures import Row
-from .plan import POISONED, SECTIONS, Section, environment, limit, read_rows, unfinished
+from .plan import INDUCTOR, POISONED, SECTIONS, Section, environment, limit, read_rows, unfinished
 from .report import name_of, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,6 +147,7 @@ def main() -> int:
     )
     WORK.mkdir(parents=True, exist_ok=True)
     WORK.chmod(0o700)
+    shutil.rmtree(WORK / INDUCTOR, ignore_errors=True)
     # Reading torch from a fresh machine's disk takes longer than compiling: both at once.
     reading = subprocess.Popen(
         [sys.executable, "-c", "import torch"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

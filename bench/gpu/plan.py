@@ -11,6 +11,8 @@ from typing import Any
 
 # A section's process ends with this when the GPU answers no more: the rest of it goes on in a fresh process.
 POISONED = 75
+# What torch.compile keeps. A process that is ended while it compiles leaves half a file there, which breaks the next.
+INDUCTOR = "inductor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,5 +70,6 @@ def environment(paths: tuple[str, ...], work: Path, extra: Mapping[str, str] | N
         "PYTHONPATH": os.pathsep.join([*paths, *known]),
         "PYTHONUNBUFFERED": "1",
         "LMAPS_CACHE": str(work / "cache"),
+        "TORCHINDUCTOR_CACHE_DIR": str(work / INDUCTOR),
         **(extra or {}),
     }

@@ -16,6 +16,7 @@ from ..operators import Blur, Inpainting
 from ..operators.base import LinearOperator, Spectrum
 from .device import Solve, table
 from .settings import EXACT, LocalMAP
+from .spectral import seen_in
 
 Normal = Callable[[Tensor], Tensor]
 
@@ -54,7 +55,7 @@ def closed_form(
     seen = (lam > 1e-12 * lam.amax()).to(torch.float32)
 
     def observe(y: Tensor) -> Tensor:
-        return (basis.to_basis(operator.adjoint(y)) * seen).contiguous()
+        return (seen_in(basis, operator, y) * seen).contiguous()
 
     def solve(xhat: Tensor, target: Tensor, index: int | Tensor) -> Tensor:
         c = basis.to_basis(xhat).contiguous()

@@ -64,7 +64,7 @@ class Spectral:
     def observe(self, y: Tensor) -> Observed:
         if self._fused is not None:
             return (self._fused.observe(y),)
-        return (self.basis.to_basis(self.operator.adjoint(y)),)
+        return (seen_in(self.basis, self.operator, y),)
 
     def solve(self, xhat: Tensor, observed: Observed, index: Index) -> Tensor:
         (target,) = observed
@@ -90,3 +90,12 @@ class Spectral:
 
     def _make_filter(self, sigma: float) -> Tensor:
         return self.settings.filter(self.basis.eigenvalues, sigma).to(self.dtype)
+
+
+def seen_in(basis: Spectrum, operator: LinearOperator, y: Tensor) -> Tensor:
+    """H^T y in the basis, in y's precision but worked out in float64: it is done once, and its errors stay in every step."""
+    exact = torch.promote_types(y.dtype, torch.float64)
+    c = basis.to_basis(operator.adjoint(y.to(exact)))
+    if y.dtype == exact:
+        return c
+    return c.to(torch.complex64 if c.is_complex() else torch.float32)

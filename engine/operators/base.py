@@ -105,7 +105,8 @@ class Spectrum:
 
     to_basis:    x [B, C, H, W] -> coefficients V^-1 x; an array that broadcasts against `eigenvalues`.
     from_basis:  coefficients -> V c, [B, C, H, W].
-    eigenvalues: real, >= 0, float64, on the operator's device. The two maps follow the dtype and device of their input.
+    eigenvalues: real, >= 0, float64, on the operator's device. The two maps, and the operator's adjoint, follow the dtype and
+                 device of their input.
     norms:       weight of each coefficient's square in ||x||^2, or None where V is orthonormal. The half spectrum of a
                  real FFT needs it.
     """

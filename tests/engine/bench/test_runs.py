@@ -155,7 +155,7 @@ def test_the_report_says_what_was_run_and_what_others_printed(setting: Setting, 
     told = quality.known(replace(setting, budget=3), 1, False, "no weights")
     page = "\n".join(quality.report(told, records))
     for part in (
-        "$ lmaps ",
+        "$ lmaps",
         setting.prior.digest,
         torch.__version__,
         "incomplete",

@@ -50,6 +50,9 @@ def convert(
     preconditioning: Annotated[
         str | None, typer.Option(help="edm, vp, ve or iddpm, where the one assumed is wrong.")
     ] = None,
+    heads: Annotated[
+        int | None, typer.Option(min=1, help="Attention heads a block, of guided-diffusion, where the number assumed is wrong.")
+    ] = None,
     half: Annotated[bool, typer.Option("--half", help="Store the weights as float16: half the size.")] = False,
     graph: Annotated[
         bool, typer.Option("--graph", help="Make the ONNX graph now, not when it is first needed.")
@@ -75,6 +78,7 @@ def convert(
             key=key,
             class_label=class_label,
             preconditioning=preconditioning,
+            heads=heads,
         )
         try:
             done = convert(checkpoint, target, facts, half=half, graph=graph, overwrite=overwrite)

@@ -34,6 +34,7 @@ class Facts:
     key:         the entry of the file that holds the weights.
     class_label: the class of all pictures, for a class-conditional network.
     preconditioning: "edm", "vp", "ve" or "iddpm", for networks of guided-diffusion and EDM, whose weights do not tell.
+    heads:       attention heads of every block of a guided-diffusion network, whose weights do not tell either.
     """
 
     name: str | None = None
@@ -47,6 +48,7 @@ class Facts:
     key: str | None = None
     class_label: int | None = None
     preconditioning: str | None = None
+    heads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _from_checkpoint(path: Path, folder: Path, facts: Facts, half: bool, graph: 
     shapes = {key: tuple(value.shape) for key, value in checkpoint.weights.items()}
     try:
         stated = {"kind": facts.preconditioning} if facts.preconditioning else None
-        found = networks.recognise(shapes, class_label=facts.class_label, preconditioning=stated)
+        found = networks.recognise(shapes, class_label=facts.class_label, preconditioning=stated, heads=facts.heads)
     except ValueError as error:
         raise PriorError(f"{path}: {error}") from None
     architecture, prefix, prediction, schedule = found.architecture, "", "denoised", None
@@ -130,6 +132,7 @@ def _from_checkpoint(path: Path, folder: Path, facts: Facts, half: bool, graph: 
 
 
 def _from_pipeline(path: Path, source: str, folder: Path, facts: Facts, half: bool, graph: bool) -> Converted:
+    _refuse_heads(path, facts)
     pipeline = read_pipeline(path)
     checkpoint = read_checkpoint(pipeline.weights)
     config = PriorConfig(
@@ -155,6 +158,7 @@ def _from_pipeline(path: Path, source: str, folder: Path, facts: Facts, half: bo
 def _from_graph(path: Path, folder: Path, facts: Facts, half: bool) -> Converted:
     if half:
         raise PriorError("an ONNX graph keeps its weights as they are; leave out --half")
+    _refuse_heads(path, facts)
     if facts.prediction is None:
         raise PriorError(
             f"{path}: say what the graph answers: prediction epsilon, v, sample or denoised (--prediction)"
@@ -174,6 +178,11 @@ def _from_graph(path: Path, folder: Path, facts: Facts, half: bool) -> Converted
         source=source,
     )
     return Converted(folder, config, 0)
+
+
+def _refuse_heads(path: Path, facts: Facts) -> None:
+    if facts.heads is not None:
+        raise PriorError(f"{path} states its attention heads itself; leave out heads={facts.heads} (--heads)")
 
 
 def _bare(path: Path, architecture: str, facts: Facts) -> str:

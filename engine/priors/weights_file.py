@@ -58,10 +58,11 @@ def one_by_one(path: Path) -> Iterator[tuple[str, Tensor]]:
 def write_weights(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str], half: bool = False) -> str:
     """Write `tensors` to `path` and return the file's SHA-256. A tensor is read once and let go again.
 
-    Float16 stays float16, everything else becomes float32; with `half` everything becomes float16.
+    Float16 stays float16, everything else becomes float32. With `half`, matrices and kernels become float16; vectors
+    (biases, scales of norms) stay: they are a thousandth of the size, and their rounding adds the same to every pixel.
     Raises PriorError naming the first tensor with a value that is not finite, or that float16 cannot hold.
     """
-    kinds = {key: torch.float16 if half else stored_type(value) for key, value in tensors.items()}
+    kinds = {key: torch.float16 if half and value.ndim > 1 else stored_type(value) for key, value in tensors.items()}
     # Wider elements first: each tensor then starts at a multiple of its element size.
     order = sorted(tensors, key=lambda key: (-kinds[key].itemsize, key))
     header = _header({key: (kinds[key], tuple(tensors[key].shape)) for key in order}, metadata)

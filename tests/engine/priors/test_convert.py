@@ -20,6 +20,7 @@ from lmaps.engine.priors.convert import Facts, convert
 
 from .checkpoints import SHALLOW, save, tiny_adm, weights
 from .networks.random_networks import DDPMPP, DHARIWAL, NCSNPP, denoiser
+from .graphs import Network, write_graph
 from .test_from_onnx import denoised, error, noisy
 
 
@@ -121,8 +122,9 @@ def test_how_weights_are_stored(kind: torch.dtype, half: bool, stored: torch.dty
     convert(tmp_path / "net.safetensors", tmp_path / "prior", half=half)
     found = load_file(tmp_path / "prior" / "weights.safetensors")
     for key, value in weights().items():
-        assert found[f"network.{key}"].dtype == stored
-        assert torch.equal(found[f"network.{key}"], value.to(kind).to(stored))
+        wanted = torch.float32 if half and value.ndim == 1 else stored  # biases and scales of norms stay as they are
+        assert found[f"network.{key}"].dtype == wanted
+        assert torch.equal(found[f"network.{key}"], value.to(kind).to(wanted))
     assert {p.dtype for p in load_prior(tmp_path / "prior").module().parameters()} == {torch.float32}
 
 
@@ -236,9 +238,9 @@ def test_weights_that_are_not_this_network(case: str, tmp_path: Path) -> None:
 
 def test_weights_too_large_for_half(tmp_path: Path) -> None:
     content = {key: value.clone() for key, value in weights().items()}
-    content["out.2.bias"][0] = 1e6
+    content["out.2.weight"][0] = 1e6
     path = save(tmp_path / "net.pt", content)
-    with pytest.raises(PriorError, match=r"out\.2\.bias has values that float16 cannot hold"):
+    with pytest.raises(PriorError, match=r"out\.2\.weight has values that float16 cannot hold"):
         convert(path, tmp_path / "prior", half=True)
     convert(path, tmp_path / "prior")
 
@@ -277,3 +279,14 @@ def test_facts_that_make_no_sense(facts: Facts, message: str, tmp_path: Path) ->
     with pytest.raises(ValueError, match=message):
         convert(save(tmp_path / "net.pt", weights()), tmp_path / "prior", facts)
     assert not (tmp_path / "prior").exists()
+
+
+def test_heads_are_stated_by_the_user_where_nothing_tells(tmp_path: Path) -> None:
+    path = save(tmp_path / "net.pt", weights())
+    convert(path, tmp_path / "prior", Facts(heads=1))
+    found = json.loads((tmp_path / "prior" / "config.json").read_text())
+    assert (found["settings"]["network"]["num_heads"], found["settings"]["network"]["num_head_channels"]) == (1, None)
+    assert "4 to a block" not in found["notes"]["assumed"]
+    graph = write_graph(tmp_path / "net.onnx", Network(), shape=[1, 3, 16, 16])
+    with pytest.raises(PriorError, match=r"leave out heads=2 \(--heads\)"):
+        convert(graph, tmp_path / "other", Facts(prediction="v", heads=2))

@@ -51,7 +51,7 @@ def test_what_is_saved_is_the_network_rounded_to_float16(tiny_prior_folder: Path
     saved = load_prior(tiny_prior_folder).module().state_dict()
     assert saved.keys() == denoiser.state_dict().keys()
     for key, value in denoiser.state_dict().items():
-        assert torch.equal(saved[key], value.half().float())
+        assert torch.equal(saved[key], value.half().float() if value.ndim > 1 else value)
     assert all(not p.requires_grad for p in load_prior(tiny_prior_folder).module().parameters())
 
 
@@ -65,7 +65,8 @@ def test_the_weights_are_stored_once(tiny_prior_folder: Path) -> None:
     for name, tensor in stored.items():
         place = {e.key: e.value for e in tensor.external_data}
         offset, length = int(place["offset"]), int(place["length"])
-        assert data[offset : offset + length] == parameters[name].detach().half().numpy().tobytes()
+        value = parameters[name].detach()
+        assert data[offset : offset + length] == (value.half() if value.ndim > 1 else value).numpy().tobytes()
 
 
 def test_config_and_metadata_say_what_it_is(tiny_prior_folder: Path) -> None:

@@ -56,6 +56,6 @@ def test_values_that_are_not_finite_are_refused(value: float, half: bool, tmp_pa
 
 
 def test_values_too_large_for_half_are_told_apart(tmp_path: Path) -> None:
-    write_weights(tmp_path / "w", {"a": torch.tensor([65504.0])}, metadata={}, half=True)
+    write_weights(tmp_path / "w", {"a": torch.tensor([[65504.0]])}, metadata={}, half=True)
     with pytest.raises(PriorError, match=r"^a has values that float16 cannot hold"):
-        write_weights(tmp_path / "w", {"a": torch.tensor([65530.0])}, metadata={}, half=True)
+        write_weights(tmp_path / "w", {"a": torch.tensor([[65530.0]])}, metadata={}, half=True)

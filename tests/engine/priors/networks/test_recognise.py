@@ -63,9 +63,9 @@ def test_a_class_conditional_checkpoint_needs_its_class() -> None:
     assert {key: tuple(value.shape) for key, value in built(found).state_dict().items()} == {
         f"network.{key}": shape for key, shape in listing.items()
     }
-    with pytest.raises(ValueError, match=r"class_label must lie in 0 \.\. 999, got None"):
+    with pytest.raises(ValueError, match=r"class_label \(--class-label\) must lie in 0 \.\. 999, got None"):
         built(recognise(listing))
-    with pytest.raises(ValueError, match="class_label must lie in"):
+    with pytest.raises(ValueError, match="must lie in 0"):
         built(recognise(listing, class_label=1000))
     with pytest.raises(ValueError, match="not class-conditional"):
         built(recognise(listed("ffhq_10m"), class_label=3))

@@ -1,8 +1,8 @@
-"""Tune the noise range, k1 and k2 of every task for a prior, on training photographs only.
+"""Tune the noise range, k1, k2 and the inner steps of every task for a prior, on training photographs only.
 
-    python -m bench.tune --photos FOLDER --prior photo --steps 20 -o rows.toml
+    python -m bench.tune --photos FOLDER --prior photo -o rows.toml
 
-For each task a coordinate search over sigma_max, sigma_min, k1 and k2 (the step eta follows from eta k2 L = 1, or from the
+For each task a coordinate search over sigma_max, sigma_min, k1, k2 and K (the step eta follows from eta k2 L = 1, or from the
 paper's eta k2 where H is not linear), scored by the mean PSNR over a few centre crops. Prints one TOML table a task, to go into
 `engine/presets.toml` under the prior's name.
 """
@@ -28,11 +28,13 @@ from lmaps.engine.priors.training.data import photo_files, validation_crops
 
 SIZE = 256
 NOISE = 0.05
+STEPS = 20
 LADDERS: dict[str, tuple[float, ...]] = {
-    "sigma_max": (0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0),
-    "sigma_min": (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2),
+    "sigma_max": (0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0),
+    "sigma_min": (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2),
     "k1": (0.03, 0.05, 0.08, 0.12, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0, 2.0, 5.0, 10.0),
-    "k2": (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 25.0, 50.0, 100.0, 200.0, 400.0),
+    "k2": (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 25.0, 50.0, 100.0, 200.0, 400.0, 800.0),
+    "inner_steps": (1, 2, 5, 10, 20, 50, 100),
 }
 
 
@@ -92,13 +94,16 @@ def _neighbour(row: Preset, name: str, ladder: tuple[float, ...], direction: int
     return Preset(**values) if values["sigma_max"] > values["sigma_min"] else None
 
 
-def starting_row(task: str, prior: str, steps: int) -> Preset:
-    """Where the search begins: the prior's own row, else the paper's over the range a photograph prior knows."""
-    if prior in presets.names() and (row := presets.load(prior, task)) is not None:
-        return replace(row, steps=steps)
+def starting_row(task: str, preset: str | None, steps: int | None) -> Preset:
+    """Where the search begins: the row of the prior's own preset, else the paper's over the range a photograph prior knows.
+
+    steps: N where the row's own number is not wanted.
+    """
+    if preset is not None and (row := presets.load(preset, task)) is not None:
+        return replace(row, steps=steps or row.steps)
     row = presets.load("paper", task) or presets.load("paper", "deblur-gaussian")
     assert row is not None
-    return replace(row, steps=steps, sigma_max=1.0, sigma_min=0.05)
+    return replace(row, steps=steps or STEPS, sigma_max=1.0, sigma_min=0.05)
 
 
 def stable_product(operator: Operator, row: Preset, shape: tuple[int, ...]) -> float:
@@ -113,7 +118,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of training photographs")
     parser.add_argument("--exclude", default="gb82", help="held-out photographs begin so")
     parser.add_argument("--prior", default="photo")
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, help="default: those of the prior's preset")
     parser.add_argument("--count", type=int, default=4, help="photographs to score on")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tasks", nargs="+", default=list(tasks.TASKS))
@@ -127,23 +132,25 @@ def main() -> None:
     lines = []
     for task in arguments.tasks:
         operator = tasks.build(task)
-        row = starting_row(task, prior.name, arguments.steps)
+        row = starting_row(task, prior.config.preset, arguments.steps)
         y = operator.degrade(truth, NOISE, seed=1)
         bench = Bench(operator, denoiser, truth, y, stable_product(operator, row, tuple(truth.shape)))
         for found, psnr in coordinate_search(row, bench.score, arguments.rounds):
             best, best_psnr = found, psnr
             print(f"{task}: {psnr:.2f} dB {asdict(best)}", file=sys.stderr, flush=True)
         best = bench.with_step(best)
-        lines.append(
-            f"[{prior.name}.{task}]  # {best_psnr:.2f} dB on {len(truth)} training photographs\n" + _toml(best)
+        heading = (
+            f"[{prior.config.preset or prior.name}.{task}]  # {best_psnr:.2f} dB on {len(truth)} training photographs"
         )
+        lines.append(f"{heading}\n{_toml(best)}")
         if arguments.out:
             arguments.out.write_text("\n".join(lines), encoding="utf-8")
     print("\n".join(lines))
 
 
 def _toml(row: Preset) -> str:
-    return "".join(f"{name} = {value:.6g}\n" for name, value in asdict(row).items())
+    names = ("steps", "inner_steps", "eta", "k1", "k2", "sigma_max", "sigma_min")
+    return "".join(f"{name} = {getattr(row, name):.6g}\n" for name in names)
 
 
 if __name__ == "__main__":

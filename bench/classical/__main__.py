@@ -15,7 +15,7 @@ import torch
 from lmaps.engine.priors.training.data import photo_files, validation_crops
 
 from .cases import CASES, get
-from .tuning import TUNED, runnable, to_toml, tune
+from .tuning import TUNED, at_an_end, runnable, to_toml, tune
 
 HEADER = (
     "# Settings of the classical methods in units of [0, 1], chosen by mean PSNR on training photographs at sigma_y = 0.05\n"
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of training photographs")
     parser.add_argument("--exclude", default="gb82", help="held-out photographs begin so")
     parser.add_argument("--count", type=int, default=3)
-    parser.add_argument("--size", type=int, default=192, help="side of the centre crops in pixels")
+    parser.add_argument("--size", type=int, default=256, help="side of the centre crops in pixels")
     parser.add_argument("--cases", nargs="+", default=list(CASES))
     parser.add_argument("-o", "--out", type=Path, default=TUNED)
     arguments = parser.parse_args()
@@ -43,7 +43,9 @@ def main() -> None:
             start = time.perf_counter()
             found, psnr = tune(case, method, pictures)
             table[case.name][method.name] = {**found, "psnr": round(psnr, 2), **how}
-            print(f"{case.name}: {method.name} {found} {psnr:.2f} dB, {time.perf_counter() - start:.0f} s", flush=True)
+            ends = "".join(f"; {name} ends its ladder" for name in at_an_end(method, found))
+            taken = time.perf_counter() - start
+            print(f"{case.name}: {method.name} {found} {psnr:.2f} dB, {taken:.0f} s{ends}", flush=True)
         ordered = {name: table[name] for name in CASES if name in table}
         arguments.out.write_text(HEADER + to_toml(ordered), encoding="utf-8")
 

@@ -14,7 +14,7 @@ from .measurement import Measurement, Method, Pixels
 from .variational import tv_inverse
 
 MARGIN = 61
-BALANCES = (0.001, 0.003, 0.01, 0.02, 0.04, 0.08, 0.16, 0.3, 0.6, 1.2, 2.5)
+BALANCES = (0.001, 0.003, 0.01, 0.02, 0.04, 0.08, 0.16, 0.3, 0.6, 1.2, 2.5, 5.0, 10.0, 20.0, 40.0)
 WEIGHTS = (0.0003, 0.0006, 0.001, 0.002, 0.004, 0.008)
 
 
@@ -93,12 +93,12 @@ def _bordered(m: Measurement, solve: Callable[[Pixels], Pixels]) -> Pixels:
 METHODS = (
     Method("Wiener", wiener, {"balance": BALANCES}),
     Method("unsupervised Wiener", unsupervised_wiener),
-    Method("Richardson-Lucy", richardson_lucy, {"iterations": (3, 5, 8, 12, 18, 27, 40)}),
+    Method("Richardson-Lucy", richardson_lucy, {"iterations": (3, 5, 8, 12, 18, 27, 40, 60, 90)}),
     Method("TV inverse", tv_inverse, {"weight": WEIGHTS, "iterations": (60, 200)}),
     Method(
         "Wiener, BM3D",
         wiener_with_bm3d,
-        {"balance": BALANCES[2:], "sigma": (0.025, 0.04, 0.06, 0.09)},
+        {"balance": BALANCES[2:], "sigma": (0.025, 0.04, 0.06, 0.09, 0.13)},
         needs=("bm3d",),
     ),
 )

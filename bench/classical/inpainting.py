@@ -16,8 +16,8 @@ from .measurement import Measurement, Method, Pixels
 from .variational import tv_inverse
 
 Fill = Callable[[Pixels, NDArray[np.bool_]], Pixels]
-SIGMAS = (0.015, 0.02, 0.025, 0.03, 0.04, 0.055, 0.08)
-WEIGHTS = (0.0025, 0.005, 0.01, 0.02, 0.04)
+SIGMAS = (0.015, 0.02, 0.025, 0.03, 0.04, 0.055, 0.08, 0.11, 0.15)
+WEIGHTS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
 
 
 def missing(m: Measurement) -> NDArray[np.bool_]:
@@ -83,7 +83,7 @@ def _methods(with_bm3d: Callable[..., Pixels], name: str) -> tuple[Method, ...]:
         Method(name.format(kind), partial(with_bm3d, fill=fill), {"sigma": SIGMAS}, needs=("bm3d", "cv2"))
         for kind, fill, _ in _FILLS
     ]
-    return (*plain, *denoised, Method("TV inverse", tv_inverse, {"weight": WEIGHTS, "iterations": (60, 200)}))
+    return (*plain, *denoised, Method("TV inverse", tv_inverse, {"weight": WEIGHTS, "iterations": (60, 200, 500)}))
 
 
 HOLE = _methods(hole_with_bm3d, "BM3D, {}")

@@ -60,6 +60,11 @@ def best_settings(method: Method, score: Callable[[Mapping[str, Any]], float]) -
     return {name: method.grid[name][i] for name, i in at.items()}, best
 
 
+def at_an_end(method: Method, chosen: Mapping[str, Any]) -> list[str]:
+    """The settings whose ladder ends at the value chosen: what lies beyond was not tried."""
+    return [name for name, ladder in method.grid.items() if len(ladder) > 1 and chosen[name] in (ladder[0], ladder[-1])]
+
+
 def tune(case: Case, method: Method, pictures: Sequence[Tensor]) -> tuple[dict[str, Any], float]:
     """The settings with the best mean PSNR over `pictures`, and that PSNR."""
     given = measurements(case, pictures)

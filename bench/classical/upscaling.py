@@ -37,7 +37,7 @@ def _bicubic_of_bm3d(m: Measurement, sigma: float) -> Pixels:
 METHODS = (
     Method("bicubic", _interpolation(Image.Resampling.BICUBIC)),
     Method("Lanczos", _interpolation(Image.Resampling.LANCZOS)),
-    Method("TV, bicubic", _bicubic_of_tv, {"weight": (0.003, 0.006, 0.01, 0.015, 0.02, 0.03, 0.05)}),
+    Method("TV, bicubic", _bicubic_of_tv, {"weight": (0.0005, 0.001, 0.003, 0.006, 0.01, 0.015, 0.02, 0.03, 0.05)}),
     Method("BM3D, bicubic", _bicubic_of_bm3d, {"sigma": (0.01, 0.015, 0.02, 0.025, 0.03)}, needs=("bm3d",)),
-    Method("TV inverse", tv_inverse, {"weight": (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008)}),
+    Method("TV inverse", tv_inverse, {"weight": (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008), "iterations": (60, 200)}),
 )

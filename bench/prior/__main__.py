@@ -25,6 +25,7 @@ import torch
 
 from bench.classical.cases import CASES, get
 from bench.machine import machine
+from lmaps.engine import presets
 from lmaps.engine.denoisers import open_denoiser
 from lmaps.engine.priors import load_prior
 
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.card:
         print(card(Results.read(arguments.out.with_suffix(".json"))))
         return
+    arguments.count = arguments.count or (8 if arguments.photos else 4)
     pictures = held_out(arguments.photos, arguments.count, arguments.size)
     few = pictures[: arguments.steps_count or len(pictures)]
     photographs = {section: few if section == "steps" else pictures for section in SECTIONS}
@@ -105,6 +107,7 @@ def _about(
         "machine": machine(),
         "date": str(datetime.date.today()),
         "prior": bench.prior.name,
+        "preset": presets.belonging_to(bench.prior.config.preset),
         "digest": bench.prior.digest,
         "precision": runs["precision"],
         "backend": runs["backend"],
@@ -128,10 +131,10 @@ def _command(arguments: argparse.Namespace) -> str:
     if arguments.photos:
         words += ["--photos", "FOLDER"]
     words += ["--count", str(arguments.count)]
-    if arguments.steps_count:
-        words += ["--steps-count", str(arguments.steps_count)]
-    if arguments.size != 256:
-        words += ["--size", str(arguments.size)]
+    for option, usual in (("steps_count", None), ("size", 256), ("prior", "photo"), ("backend", "openvino")):
+        value = getattr(arguments, option)
+        if value != usual:
+            words += [f"--{option.replace('_', '-')}", Path(value).name if option == "prior" else str(value)]
     return shlex.join(words)
 
 
@@ -144,7 +147,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("-o", "--out", type=Path, default=Path("bench/results/prior.md"), help="the report")
     parser.add_argument("--prior", default="photo", help="name or folder")
-    parser.add_argument("--count", type=int, default=4, help="photographs")
+    parser.add_argument("--count", type=int, help="photographs (default: 8 with --photos, else 4)")
     parser.add_argument("--steps-count", type=int, help="photographs for the section on steps (default: --count)")
     parser.add_argument("--size", type=int, default=256, help="side of the crops in pixels")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from bench.classical import denoising, tuning
 from bench.classical.cases import SIGMA_Y, Case
 from bench.classical.measurement import Measurement, Method, Pixels
 from lmaps.engine import metrics, presets
+from lmaps.engine.bench.machine import code
 from lmaps.engine.denoisers import Denoiser, open_denoiser
 from lmaps.engine.noise import standard_normal
 from lmaps.engine.plan import Restorer
@@ -97,15 +100,17 @@ class Bench:
         for method in filter(tuning.runnable, case.methods):
             chosen = tuning.settings(case.name, method)
             key = {**self._base(picture), "kind": "classical", "case": case.name, "method": method.name, **chosen}
+            key["code"] = _methods_code()
             run = partial(_classical, method, case, picture, chosen)
             yield Cell((case.name, method.name), key, picture.x, partial(_timed, run))
 
     def lmaps(self, case: Case, picture: Picture, steps: int | None = None) -> Iterator[Cell]:
         """The picture restored by LMAPS with the prior's preset, in `steps` steps or the preset's own number."""
-        row = presets.load(self.prior.name if self.prior.name in presets.names() else "paper", case.task)
+        preset = presets.belonging_to(self.prior.config.preset)
+        row = presets.load(preset, case.task)
         if row is None:
-            raise ValueError(f"no preset has settings for {case.task!r} and the prior {self.prior.name!r}")
-        depends = {**self._which_prior(), **asdict(row), "steps": steps or row.steps}
+            raise ValueError(f"preset {preset!r} of the prior {self.prior.name!r} has no settings for {case.task!r}")
+        depends = {**self._which_prior(), "code": code(), **asdict(row), "steps": steps or row.steps}
         key = {**self._base(picture), "kind": "lmaps", "case": case.name, **depends}
         yield Cell((case.name, depends["steps"]), key, picture.x, partial(self._restore, case, picture, steps))
 
@@ -144,6 +149,13 @@ class Bench:
         if result.status != "ok":
             raise RuntimeError(f"{case.name} on {picture.name}: {result.status}, {result.message}")
         return result.image, result.stats["total_s"]
+
+
+@cache
+def _methods_code() -> str:
+    """A digest of the classical methods' own files."""
+    files = sorted(Path(tuning.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _classical(method: Method, case: Case, picture: Picture, chosen: dict[str, Any]) -> Tensor:

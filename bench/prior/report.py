@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +19,7 @@ def report(results: Results, picture: str) -> str:
     lines = ["# The prior, measured on photographs it has never seen", ""]
     lines += [f"`{about['command']}` on {about['date']}, {about['machine']}.", ""]
     lines += [
-        f"Prior `{about['prior']}` (config.json {about['digest'][:12]}), OpenVINO {about['precision']}. "
+        f"Prior `{about['prior']}` (config.json {about['digest'][:12]}), {about['backend']} {about['precision']}, preset `{about['preset']}`. "
         f"{len(about['pictures'])} photographs, short side to {about['size']}, centre crop: "
         f"{', '.join(about['pictures'])}. Means over them; results clipped to [0, 1].",
         "",
@@ -63,25 +64,24 @@ def card(results: Results) -> str:
 def denoising(rows: Sequence[Mean]) -> Iterator[str]:
     """PSNR / SSIM a noise level; the last column is the prior's PSNR minus BM3D's."""
     table = {(row.where, row.method): row for row in rows}
-    yield "| sigma | noisy | BM3D | prior | difference, dB |"
-    yield "|---|---|---|---|---|"
+    yield "| sigma | noisy | BM3D | prior | difference, dB | higher on |"
+    yield "|---|---|---|---|---|---|"
     for sigma in dict.fromkeys(row.where for row in rows):
         noisy, bm3d, prior = (table.get((sigma, name)) for name in ("noisy", "BM3D", "prior"))
-        gap = f"{prior.psnr - bm3d.psnr:+.2f}" if prior and bm3d else ""
+        gap = _gap(prior, bm3d) if prior and bm3d else " | "
         yield f"| {sigma} | {_figures(noisy)} | {_figures(bm3d)} | {_figures(prior)} | {gap} |"
 
 
 def summary(rows: Sequence[Mean]) -> Iterator[str]:
     """LMAPS beside the classical method with the highest mean PSNR, and how often it is above."""
-    yield "| task | best classical | its figures | LMAPS | difference, dB |"
-    yield "|---|---|---|---|---|"
+    yield "| task | best classical | its figures | LMAPS | difference, dB | higher on |"
+    yield "|---|---|---|---|---|---|"
     gaps = []
     for case in dict.fromkeys(row.where for row in rows):
         ours, best = _ours(rows, case), _best(rows, case)
         if ours and best:
             gaps.append(ours.psnr - best.psnr)
-            gap = f"{gaps[-1]:+.2f}"
-            yield f"| {_title(case)} | {best.method} | {_figures(best)} | {_figures(ours)} | {gap} |"
+            yield f"| {_title(case)} | {best.method} | {_figures(best)} | {_figures(ours)} | {_gap(ours, best)} |"
     if gaps:
         above, far, under = sum(g > 0 for g in gaps), sum(g >= 1 for g in gaps), sum(g < -0.2 for g in gaps)
         yield ""
@@ -167,6 +167,13 @@ def _ours(rows: Sequence[Mean], case: str | float) -> Mean | None:
 def _best(rows: Sequence[Mean], case: str | float) -> Mean | None:
     classical = [row for row in rows if row.where == case and row.method != LMAPS]
     return max(classical, key=lambda row: row.psnr, default=None)
+
+
+def _gap(ours: Mean, other: Mean) -> str:
+    """Two columns: the mean difference with its standard error over the photographs, and on how many of them it is positive."""
+    gaps = [a - b for a, b in zip(ours.psnrs, other.psnrs, strict=True)]
+    error = f" ± {statistics.stdev(gaps) / math.sqrt(len(gaps)):.2f}" if len(gaps) > 1 else ""
+    return f"{ours.psnr - other.psnr:+.2f}{error} | {sum(g > 0 for g in gaps)} of {len(gaps)}"
 
 
 def _title(case: str | float) -> str:

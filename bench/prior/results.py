@@ -17,12 +17,15 @@ from .pictures import Picture
 
 SECTIONS = ("denoising", "restoration", "steps")
 LMAPS = "LMAPS"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Mean:
-    """Means over the photographs. `where`: noise level or case; `method`: its name, or the number of steps."""
+    """Means over the photographs. `where`: noise level or case; `method`: its name, or the number of steps.
+
+    psnrs: PSNR of each photograph, in the order of the report's list.
+    """
 
     where: str | float
     method: str | int
@@ -31,6 +34,7 @@ class Mean:
     seconds: float
     count: int
     perceptual: float | None = None
+    psnrs: tuple[float, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ class Results:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data.pop("format", None) != FORMAT:
             raise ValueError(f"{path} was not written by this version of bench.prior: run it again")
-        means = {section: [Mean(**row) for row in data[section]] for section in SECTIONS}
+        means = {
+            section: [Mean(**{**row, "psnrs": tuple(row["psnrs"])}) for row in data[section]] for section in SECTIONS
+        }
         return cls(about=data["about"], **means)
 
 
@@ -94,5 +100,6 @@ def _mean(where: str | float, method: str | int, values: Sequence[Values]) -> Me
     def average(name: str) -> float:
         return round(statistics.mean(v[name] for v in values), 4)
 
+    psnrs = tuple(round(v["psnr"], 3) for v in values)
     perceptual = average("perceptual") if all("perceptual" in v for v in values) else None
-    return Mean(where, method, average("psnr"), average("ssim"), average("seconds"), len(values), perceptual)
+    return Mean(where, method, average("psnr"), average("ssim"), average("seconds"), len(values), perceptual, psnrs)

@@ -138,7 +138,7 @@ def own_calls(cell: Cell, setting: Setting) -> int:
 
 def _default_steps(task: str, setting: Setting, preset: str) -> int:
     """N of the grid that methods without one of their own run on."""
-    name = preset if preset != "auto" else (setting.prior.name if setting.prior.name in presets.names() else "paper")
+    name = preset if preset != "auto" else presets.belonging_to(setting.prior.config.preset)
     row = presets.load(name, task) or presets.load(name, "deblur-gaussian")
     assert row is not None
     return row.steps

@@ -36,6 +36,7 @@ class PriorConfig:
     value_range:  lowest and highest value of the network's own pictures.
     size, batch:  the only H, W and B that a graph with fixed shapes takes; None where any will do.
     source:       where a converted prior comes from: file, SHA-256, kind.
+    preset:       the preset that was tuned for it, which `preset="auto"` then takes; None for the paper's settings.
 
     Whatever the network was trained for, a prior speaks one language: pictures in [-1, 1], sigma in the same units,
     x = clean + sigma * noise, and the answer is the clean picture.
@@ -56,6 +57,7 @@ class PriorConfig:
     size: tuple[int, int] | None = None
     batch: int | None = None
     source: Mapping[str, str] = field(default_factory=dict)
+    preset: str | None = None
 
     def __post_init__(self) -> None:
         for key in ("channels", "multiple"):
@@ -92,6 +94,8 @@ class PriorConfig:
             facts["batch"] = self.batch
         if self.source:
             facts["source"] = dict(self.source)
+        if self.preset is not None:
+            facts["preset"] = self.preset
         return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -120,6 +124,7 @@ def read_config(path: Path) -> PriorConfig:
             size=facts.pair("size", (int,), None),
             batch=facts.get("batch", int, None),
             source=facts.texts("source", {}),
+            preset=facts.get("preset", str, None),
         )
     except PriorError:
         raise

@@ -28,9 +28,18 @@ from .store import as_denoiser, skeleton, verify, weight_names
 from .weights_file import load_weights, slices, write_weights
 
 
-def save_prior(folder: Path, denoiser: EDMDenoiser, *, name: str, licence: str, notes: dict[str, str]) -> None:
+def save_prior(
+    folder: Path,
+    denoiser: EDMDenoiser,
+    *,
+    name: str,
+    licence: str,
+    notes: dict[str, str],
+    preset: str | None = None,
+) -> None:
     """Write `denoiser` (float32, trained) as a prior into `folder`, which may exist: float16 weights, and the graph.
 
+    preset: the settings that fit it (see `PriorConfig`).
     The graph is checked against the network with the rounded weights. Raises PriorError for weights that are not finite
     or too large for float16, ExportError where the graph disagrees with the network, ImportError without the extra
     "onnx".
@@ -45,6 +54,7 @@ def save_prior(folder: Path, denoiser: EDMDenoiser, *, name: str, licence: str, 
         licence=licence,
         notes=notes,
         files={},
+        preset=preset,
     )
     save_weights(folder, config, denoiser.state_dict(), half=True, graph=True)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.classical import deblurring, denoising, inpainting, pointwise, upscaling, variational
 from bench.classical.cases import CASES, SIGMA_Y, get
 from bench.classical.measurement import Measurement, Method, Pixels
-from bench.classical.tuning import best_settings, measurements, psnr, runnable, settings, to_toml, tune
+from bench.classical.tuning import at_an_end, best_settings, measurements, psnr, runnable, settings, to_toml, tune
 from lmaps.engine import operators
 from lmaps.engine.operators import Operator
 
@@ -154,6 +154,8 @@ def test_the_search_finds_the_top_of_a_hill_and_asks_nothing_twice() -> None:
     method = Method("hill", denoising.tv, {"a": tuple(range(8)), "b": tuple(range(6))})
     assert best_settings(method, score) == ({"a": 5, "b": 3}, 0.0)  # type: ignore[arg-type]
     assert len(asked) == len(set(asked))
+    assert at_an_end(method, {"a": 5, "b": 3}) == []
+    assert at_an_end(method, {"a": 7, "b": 0}) == ["a", "b"]
 
 
 def test_tuning_picks_what_is_best_on_the_photographs(photo: Tensor) -> None:

@@ -48,7 +48,7 @@ def test_a_row_with_a_gap_is_left_out(tmp_path: Path) -> None:
 
 
 def restored(case: str, method: str | int, psnr: float, seconds: float = 1.0) -> Mean:
-    return Mean(case, method, psnr, 0.8, seconds, 4, 0.25)
+    return Mean(case, method, psnr, 0.8, seconds, 2, 0.25, (psnr - 1, psnr + 1))
 
 
 ABOUT = {
@@ -59,6 +59,7 @@ ABOUT = {
     "digest": "0123456789abcdef",
     "precision": "bfloat16",
     "backend": "openvino",
+    "preset": "photo",
     "size": 256,
     "pictures": ["one", "two"],
     "counts": {},
@@ -70,9 +71,9 @@ ABOUT = {
 @pytest.fixture
 def results() -> Results:
     denoising = [
-        Mean(0.1, "noisy", 26.0, 0.6, 0, 4),
-        Mean(0.1, "prior", 35.5, 0.9, 0, 4),
-        Mean(0.1, "BM3D", 34.75, 0.9, 5, 4),
+        Mean(0.1, "noisy", 26.0, 0.6, 0, 3, None, (25.0, 26.0, 27.0)),
+        Mean(0.1, "prior", 35.5, 0.9, 0, 3, None, (34.0, 36.0, 36.5)),
+        Mean(0.1, "BM3D", 34.75, 0.9, 5, 3, None, (34.25, 34.75, 35.25)),
     ]
     restoration = [
         restored("sr4", "bicubic", 24.0),
@@ -92,9 +93,15 @@ def results() -> Results:
 
 def test_the_report_compares_with_the_best_method(results: Results) -> None:
     text = report(results, "curve.png")
-    assert "| 0.1 | 26.00 / 0.600 | 34.75 / 0.900 | 35.50 / 0.900 | +0.75 |" in text
-    assert "| super-resolution x4 | TV inverse | 25.00 / 0.800 / 0.250 | 26.25 / 0.800 / 0.250 | +1.25 |" in text
-    assert "| HDR, exposure x2 clipped | inverse | 27.00 / 0.800 / 0.250 | 26.50 / 0.800 / 0.250 | -0.50 |" in text
+    assert "| 0.1 | 26.00 / 0.600 | 34.75 / 0.900 | 35.50 / 0.900 | +0.75 ± 0.50 | 2 of 3 |" in text
+    assert (
+        "| super-resolution x4 | TV inverse | 25.00 / 0.800 / 0.250 | 26.25 / 0.800 / 0.250 | +1.25 ± 0.00 | 2 of 2 |"
+        in text
+    )
+    assert (
+        "| HDR, exposure x2 clipped | inverse | 27.00 / 0.800 / 0.250 | 26.50 / 0.800 / 0.250 | -0.50 ± 0.00 | 0 of 2 |"
+        in text
+    )
     assert (
         "Above the best classical method on 1 of 2 tasks, by 1 dB or more on 1; below it by more than 0.2 dB on 1."
         in text
@@ -118,7 +125,7 @@ def test_results_survive_the_file(results: Results, tmp_path: Path) -> None:
 
 def test_the_card_has_the_figures_and_links_the_rest(results: Results) -> None:
     text = card(results)
-    assert "| +1.25 |" in text
+    assert "| +1.25 ± 0.00 |" in text
     assert "Default number of steps: 20" in text
     assert "bicubic" not in text
 

@@ -77,7 +77,7 @@ def chosen(operator: Operator, noise: float | None = None) -> presets.Preset:
         operator,
         None,
         preset="paper",
-        prior="photo",
+        tuned="photo",
         noise=noise,
         largest=lambda: settings.largest_eigenvalue(operator, (1, 3, 16, 16)),
     )
@@ -96,14 +96,20 @@ def test_an_operator_of_ones_own_with_only_forward_gets_one_too() -> None:
     assert 0 < chosen(Cube(), noise=0.1).eta <= 1
 
 
+@pytest.mark.parametrize(("tuned", "name"), [(None, "paper"), ("photo", "photo"), ("paper", "paper")])
+def test_auto_is_the_preset_that_the_prior_names(tuned: str | None, name: str) -> None:
+    row = settings.choose(HDR(), "hdr", preset="auto", tuned=tuned, noise=None, largest=None)
+    assert row == presets.load(name, "hdr")
+
+
 def test_the_largest_eigenvalue_is_asked_for_once_and_only_where_it_matters() -> None:
     def never() -> float:
         raise AssertionError("not needed")
 
-    assert settings.choose(HDR(), "hdr", preset="paper", prior="photo", noise=None, largest=never).eta > 0
+    assert settings.choose(HDR(), "hdr", preset="paper", tuned="photo", noise=None, largest=never).eta > 0
     row = presets.load("paper", "deblur-motion")
     assert row is not None
-    other = settings.choose(MotionBlur(), "deblur-motion", preset="paper", prior="photo", noise=None, largest=None)
+    other = settings.choose(MotionBlur(), "deblur-motion", preset="paper", tuned="photo", noise=None, largest=None)
     assert (other.sigma_max, other.eta) == (row.sigma_max, row.eta)
 
 

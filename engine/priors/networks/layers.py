@@ -102,7 +102,9 @@ def checked_label(label: int | None, classes: int | None) -> int | None:
             raise ValueError(f"class_label = {label}, but the network is not class-conditional; leave it out")
         return None
     if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < classes:
-        raise ValueError(f"the network is class-conditional: class_label (--class-label) must lie in 0 .. {classes - 1}, got {label!r}")
+        raise ValueError(
+            f"the network is class-conditional: class_label (--class-label) must lie in 0 .. {classes - 1}, got {label!r}"
+        )
     return label
 
 

@@ -79,7 +79,7 @@ def export(run: Run, folder: Path) -> None:
     from .. import save_prior
 
     notes = {"images_seen": str(run.seen), "recipe": json.dumps(asdict(run.recipe))}
-    save_prior(folder, run.average.cpu().eval(), name=folder.name, licence="CC-BY-SA-4.0", notes=notes)
+    save_prior(folder, run.average.cpu().eval(), name=folder.name, licence="CC-BY-SA-4.0", notes=notes, preset="photo")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

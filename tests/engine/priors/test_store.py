@@ -93,6 +93,13 @@ def quick_export(monkeypatch: pytest.MonkeyPatch, tiny_prior_folder: Path) -> No
 
 
 @pytest.mark.usefixtures("quick_export")
+def test_a_prior_names_its_preset(folder: Path) -> None:
+    assert load_prior(folder).config.preset is None
+    save_prior(folder, random_denoiser(), name="photo", licence="CC0-1.0", notes={}, preset="photo")
+    assert load_prior(folder).config.preset == "photo"
+
+
+@pytest.mark.usefixtures("quick_export")
 def test_saving_again_replaces_the_prior_and_nothing_else(folder: Path) -> None:
     (folder / "README.md").write_text("model card")
     before = load_prior(folder).digest
@@ -195,6 +202,7 @@ BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "value range upside down": (lambda f: edit_config(f, value_range=[1, -1]), "the lower first; got 1 and -1"),
     "value range of three": (lambda f: edit_config(f, value_range=[0, 1, 2]), "'value_range' must be two numbers"),
     "size not whole": (lambda f: edit_config(f, size=[64.0, 64]), "'size' must be two numbers"),
+    "preset not text": (lambda f: edit_config(f, preset=3), "'preset' must be of type str"),
     "source not text": (lambda f: edit_config(f, source={"file": 3}), "'source' must map names to text"),
     "no name": (lambda f: edit_config(f, name=None), "'name' must be of type str, got None"),
     "channels zero": (lambda f: edit_config(f, channels=0), "'channels' must lie in"),

@@ -1,8 +1,9 @@
-"""The tasks by name: which operator a task stands for, and how to make it for a picture size."""
+"""The tasks by name, pictures' and scientific ones: which operator a task stands for, and how to make it for a picture size."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ class Task:
     build:   keyword arguments (mask, kernel, seed where the task has them, and the operator's own parameters) -> operator.
     local:   a pixel of the measurement depends on a bounded neighbourhood alone, so large pictures can be cut into tiles.
     seeded:  the operator itself is drawn from a seed.
+    channels: of the pictures that its measurements are made of; None for any number.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Task:
     local: bool = False
     seeded: bool = False
     default_noise: float = 0.05
+    channels: int | None = None
 
 
 def _box(*, seed: int = 0, mask: Tensor | None = None, hole: int = 128) -> Operator:
@@ -54,6 +57,7 @@ def _gaussian(*, kernel: Tensor | None = None, padding: str = "reflect", **param
     return operators.GaussianBlur(padding=padding, **parameters)
 
 
+# Measurements of photographs: what the shipped prior, the demo and the bench are about.
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -72,13 +76,34 @@ TASKS: dict[str, Task] = {
 }
 
 
+# Measurements that are no pictures, of pictures that are no photographs.
+SCIENCE: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            "scattering",
+            "inverse scattering, first order",
+            operators.InverseScattering,
+            default_noise=1e-4 / math.sqrt(2),
+            channels=1,
+        ),
+    )
+}
+
+
+def names() -> list[str]:
+    """Every task."""
+    return [*TASKS, *SCIENCE]
+
+
 def get(name: str) -> Task:
     """The task `name`; raises ValueError with the nearest name for an unknown one."""
-    if name in TASKS:
-        return TASKS[name]
-    near = difflib.get_close_matches(name, TASKS, n=1)
+    known = {**TASKS, **SCIENCE}
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"unknown task {name!r}, available: {', '.join(TASKS)}{hint}")
+    raise ValueError(f"unknown task {name!r}, available: {', '.join(known)}{hint}")
 
 
 def build(name: str, **parameters: Any) -> Operator:

@@ -113,7 +113,7 @@ class Polynomial:
         return isinstance(operator, LinearOperator)
 
     def observe(self, y: Tensor) -> Observed:
-        return (self.operator.adjoint(y),)
+        return (self.operator.target(y),)
 
     def solve(self, xhat: Tensor, observed: Observed, index: Index) -> Tensor:
         (target,) = observed

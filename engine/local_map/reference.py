@@ -52,7 +52,7 @@ def conjugate_gradients(
     operator: LinearOperator, xhat: Tensor, y: Tensor, pull: float, weight: float, tolerance: float | None = None
 ) -> Tensor:
     """Solve (pull I + weight H^T H)(x - xhat) = weight (H^T y - H^T H xhat), each image on its own."""
-    target = weight * (operator.adjoint(y) - operator.normal(xhat))
+    target = weight * (operator.target(y) - operator.normal(xhat))
     return xhat + solve_regularised(operator, target, pull, weight, tolerance)
 
 

@@ -95,7 +95,7 @@ class Spectral:
 def seen_in(basis: Spectrum, operator: LinearOperator, y: Tensor) -> Tensor:
     """H^T y in the basis, in y's precision but worked out in float64: it is done once, and its errors stay in every step."""
     exact = torch.promote_types(y.dtype, torch.float64)
-    c = basis.to_basis(operator.adjoint(y.to(exact)))
+    c = basis.to_basis(operator.target(y.to(exact)))
     if y.dtype == exact:
         return c
     return c.to(torch.complex64 if c.is_complex() else torch.float32)

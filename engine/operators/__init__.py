@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import LinearOperator, Operator, Spectrum, norm_squared
+from .base import AffineOperator, LinearOperator, Operator, Spectrum, norm_squared
 from .blur import Blur, GaussianBlur, MotionBlur
 from .deepinv import from_deepinv
 from .denoise import Denoise
@@ -11,16 +11,19 @@ from .jpeg import JPEG
 from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .pointwise import HDR, Quantize
+from .scattering import InverseScattering
 from .stored import from_config
 from .super_resolution import SuperResolution
 
 __all__ = [
     "HDR",
     "JPEG",
+    "AffineOperator",
     "Blur",
     "Denoise",
     "GaussianBlur",
     "Inpainting",
+    "InverseScattering",
     "LinearOperator",
     "MotionBlur",
     "NonlinearBlur",

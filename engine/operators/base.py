@@ -119,7 +119,11 @@ class Spectrum:
 
 
 class LinearOperator(Operator):
-    """A linear H. A subclass gives `forward` and, where it can, `adjoint`, `pinv` and `spectrum`."""
+    """A linear H. A subclass gives `forward` and, where it can, `adjoint`, `pinv` and `spectrum`.
+
+    What is said of H^T, H^T H, H^+ and of their spectrum holds for the linear part of an `AffineOperator` too. So code that
+    means the linear part asks for `tangent`, `target` and `normal`, and never for `forward` of a difference or `adjoint(y)`.
+    """
 
     linear: ClassVar[bool] = True
 
@@ -130,9 +134,17 @@ class LinearOperator(Operator):
     def vjp(self, x: Tensor, u: Tensor) -> Tensor:
         return self.adjoint(u)
 
+    def tangent(self, d: Tensor) -> Tensor:
+        """H(x + d) - H(x), the same for every x: H d where H is linear."""
+        return self.forward(d)
+
+    def target(self, y: Tensor) -> Tensor:
+        """H^T (y - H(0)), the right-hand side of the normal equations: H^T y where H is linear."""
+        return self.adjoint(y)
+
     def normal(self, x: Tensor) -> Tensor:
         """H^T H x."""
-        return self.adjoint(self.forward(x))
+        return self.adjoint(self.tangent(x))
 
     def chebyshev(self, g: Tensor, coefficients: Sequence[float], bound: float) -> Tensor:
         """sum_j coefficients[j] V_j(2 H^T H / bound - 1) g for a picture g; see `chebyshev_sum`."""
@@ -146,7 +158,7 @@ class LinearOperator(Operator):
         lam = basis.eigenvalues.to(device=y.device)
         keep = lam > 1e-6 * lam.amax()
         inverse = torch.where(keep, 1 / torch.where(keep, lam, torch.ones_like(lam)), torch.zeros_like(lam))
-        return basis.from_basis(inverse.to(_real(y.dtype)) * basis.to_basis(self.adjoint(y)))
+        return basis.from_basis(inverse.to(_real(y.dtype)) * basis.to_basis(self.target(y)))
 
     def spectrum(self, shape: tuple[int, ...]) -> Spectrum | None:
         """The basis of H^T H for pictures of `shape` [B, C, H, W], or None where there is no cheap one."""
@@ -154,6 +166,28 @@ class LinearOperator(Operator):
 
     def start(self, y: Tensor) -> Tensor:
         return self.pinv(y)
+
+
+class AffineOperator(LinearOperator):
+    """H(x) = A x + b with b = H(0). A subclass gives `tangent`, which is A x, and `constant`, which is b; and what a
+    `LinearOperator` has for A, where it can.
+
+    ||y - H(x)||^2 = ||(y - b) - A x||^2, so that whatever is done for linear operators is done with y - b here.
+    """
+
+    def tangent(self, d: Tensor) -> Tensor:
+        """A d: [B, C, H, W] -> measurement [B, ...]."""
+        raise NotImplementedError(f"{type(self).__name__} must define tangent(d)")
+
+    def constant(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """b = H(0) for pictures of `shape` [B, C, H, W], in the precision and on the device of `like`."""
+        raise NotImplementedError(f"{type(self).__name__} must define constant(shape, like)")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.tangent(x) + self.constant(tuple(x.shape), x)
+
+    def target(self, y: Tensor) -> Tensor:
+        return self.adjoint(y - self.constant(self.picture_shape(y), y))
 
 
 def chebyshev_sum(normal: Callable[[Tensor], Tensor], g: Tensor, coefficients: Sequence[float], bound: float) -> Tensor:

@@ -15,6 +15,7 @@ from .jpeg import JPEG
 from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .pointwise import HDR, Quantize
+from .scattering import InverseScattering
 from .super_resolution import SuperResolution
 
 BUILDERS: dict[str, Callable[..., Operator]] = {
@@ -25,6 +26,7 @@ BUILDERS: dict[str, Callable[..., Operator]] = {
     "Inpainting": Inpainting,
     "Inpainting.box": Inpainting.box,
     "Inpainting.random": Inpainting.random,
+    "InverseScattering": InverseScattering,
     "JPEG": JPEG,
     "NonlinearBlur": NonlinearBlur,
     "PhaseRetrieval": PhaseRetrieval,

@@ -89,7 +89,7 @@ class DAPS(Solver):
         if self.basis is None:
             return y
         assert isinstance(self.operator, LinearOperator)
-        return self.basis.to_basis(self.operator.adjoint(y))
+        return self.basis.to_basis(self.operator.target(y))
 
     def estimate(self, xhat: Tensor, x: Tensor, at: Step) -> Tensor:
         start = self._flow(xhat, x, at)

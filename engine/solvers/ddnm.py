@@ -57,7 +57,7 @@ class DDNM(Solver):
         return schedules.ddim(100 if steps is None else steps)
 
     def observe(self, y: Tensor) -> Tensor:
-        return self.operator.adjoint(y)
+        return self.operator.target(y)
 
     def estimate(self, xhat: Tensor, x: Tensor, at: Step) -> Tensor:
         at.memory["xhat"] = xhat

@@ -64,7 +64,7 @@ class DDRM(Solver):
         return schedules.ddim(20 if steps is None else steps)
 
     def observe(self, y: Tensor) -> Tensor:
-        return self.basis.to_basis(self.operator.adjoint(y))
+        return self.basis.to_basis(self.operator.target(y))
 
     def begin(self, x: Tensor, at: Step) -> Tensor:
         """N(ybar, sigma_max^2 - sigma_y^2 / s^2) where the measurement says more than that, N(0, sigma_max^2) elsewhere."""

@@ -62,7 +62,7 @@ class DiffPIR(Solver):
         return schedules.ddim(100 if steps is None else steps)
 
     def observe(self, y: Tensor) -> Any:
-        return y if self.normal is None else self.normal.operator.adjoint(y)
+        return y if self.normal is None else self.normal.operator.target(y)
 
     def estimate(self, xhat: Tensor, x: Tensor, at: Step) -> Tensor:
         shift = self.weight * (self.noise / at.sigma) ** 2

@@ -95,7 +95,7 @@ class FastDIPS(Solver):
 
     def _push_forward(self, z: Tensor, g: Tensor, misfit: Tensor, goal: Tensor) -> Tensor:
         if isinstance(self.operator, LinearOperator):
-            return self.operator(g)
+            return self.operator.tangent(g)
         return (self.operator(z + NUDGE * g) - (misfit + goal)) / NUDGE
 
     def _halved(self, alpha: Tensor, z: Tensor, g: Tensor, xhat: Tensor, goal: Tensor, sigma: float) -> Tensor:

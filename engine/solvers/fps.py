@@ -62,7 +62,7 @@ class FPS(Solver):
         return schedules.ddim(100 if steps is None else steps)
 
     def observe(self, y: Tensor) -> Tensor:
-        return self.operator.adjoint(y)
+        return self.operator.target(y)
 
     def begin(self, x: Tensor, at: Step) -> Tensor:
         """P draws of x given y_max under a flat prior: N(A^-1 H^T y_max / sigma_y^2, A^-1), A with v = sigma_max^2."""

@@ -64,7 +64,7 @@ class MCGdiff(Solver):
 
     def observe(self, y: Tensor) -> Tensor:
         """ybar, 0 where H does not see."""
-        c = self.basis.to_basis(self.operator.adjoint(y))
+        c = self.basis.to_basis(self.operator.target(y))
         return c * (self.seen / self.safe).to(device=y.device, dtype=_real(c.dtype))
 
     def begin(self, x: Tensor, at: Step) -> Tensor:

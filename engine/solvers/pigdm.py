@@ -68,7 +68,7 @@ class PiGDM(Solver):
         return schedules.ddim(100 if steps is None else steps)
 
     def observe(self, y: Tensor) -> Any:
-        return self.operator.start(y) if self.normal is None else self.normal.operator.adjoint(y)
+        return self.operator.start(y) if self.normal is None else self.normal.operator.target(y)
 
     def begin(self, x: Tensor, at: Step) -> Tensor:
         """The pseudo-inverse of the measurement, held back where that would be noise, plus N(0, sigma_max^2 I)."""

@@ -72,7 +72,7 @@ class PnPDM(Solver):
         return torch.cat([rho, torch.zeros(1, dtype=torch.float64)])
 
     def observe(self, y: Tensor) -> Any:
-        return y if self.normal is None else (y, self.normal.operator.adjoint(y))
+        return y if self.normal is None else (y, self.normal.operator.target(y))
 
     def estimate(self, xhat: Tensor, x: Tensor, at: Step) -> Tensor:
         """x ~ p(x | z) by ancestral steps from rho down to 0."""

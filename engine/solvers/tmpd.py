@@ -62,10 +62,10 @@ class TMPD(Solver):
         with torch.no_grad():
             misfit = at.observed - self.operator(clean)
         if self.covariance == "row-sum":
-            spread = self.operator(covariance(torch.ones_like(misfit)))
+            spread = self.operator.tangent(covariance(torch.ones_like(misfit)))
             v = misfit / (spread.clamp_min(0) + self.noise**2)
         else:
-            v = _solve(lambda u: self.operator(covariance(u)) + self.noise**2 * u, misfit, self.cg_steps)
+            v = _solve(lambda u: self.operator.tangent(covariance(u)) + self.noise**2 * u, misfit, self.cg_steps)
         return clean + covariance(v)
 
     def transition(self, x0: Tensor, x: Tensor, at: Step) -> Tensor:

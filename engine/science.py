@@ -1,0 +1,30 @@
+"""Which row of Table 4 a scientific operator is run with: they have several a task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from .operators import InverseScattering, Operator
+
+RECEIVERS = {360: "scattering-360", 180: "scattering-180", 60: "scattering-60"}
+TRANSMITTERS, SIDE = 20, 128
+
+
+def row_of(operator: Operator, noise: float | None) -> str | None:
+    """The row's name, the nearest one for set-ups between the paper's; None for an operator that is not scientific."""
+    if isinstance(operator, InverseScattering):
+        return _nearest(RECEIVERS, operator.receivers)
+    return None
+
+
+def as_published(operator: Operator) -> bool:
+    """False for a scattering set-up that the paper has no row for: its k2 follows from eta k2 L = 1."""
+    if not isinstance(operator, InverseScattering):
+        return True
+    return operator.receivers in RECEIVERS and (operator.transmitters, operator.side) == (TRANSMITTERS, SIDE)
+
+
+def _nearest(rows: Mapping[int, str], value: float) -> str:
+    """By ratio, not by difference."""
+    return rows[min(rows, key=lambda key: abs(math.log(key / value)))]

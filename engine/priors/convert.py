@@ -26,6 +26,10 @@ from .store import network_of
 from .weights_file import check_tensors, stored_type
 
 
+# Those whose numbers follow from the weights or are always the same.
+PRECONDITIONINGS = ("edm", "vp", "ve", "iddpm")
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the user says about a checkpoint; None where the checkpoint is to tell.
@@ -97,10 +101,13 @@ def convert(
 
 
 def _from_checkpoint(path: Path, folder: Path, facts: Facts, half: bool, graph: bool) -> Converted:
+    _refuse(path, "a checkpoint of a known network", facts, "channels", "multiple")
+    if facts.prediction is None and facts.schedule is None:
+        _refuse(path, "a checkpoint with its usual preconditioning", facts, "timestep")
     checkpoint = read_checkpoint(path, key=facts.key)
     shapes = {key: tuple(value.shape) for key, value in checkpoint.weights.items()}
     try:
-        stated = {"kind": facts.preconditioning} if facts.preconditioning else None
+        stated = {"kind": _known(facts.preconditioning)} if facts.preconditioning else None
         found = networks.recognise(shapes, class_label=facts.class_label, preconditioning=stated, heads=facts.heads)
     except ValueError as error:
         raise PriorError(f"{path}: {error}") from None
@@ -132,7 +139,9 @@ def _from_checkpoint(path: Path, folder: Path, facts: Facts, half: bool, graph: 
 
 
 def _from_pipeline(path: Path, source: str, folder: Path, facts: Facts, half: bool, graph: bool) -> Converted:
-    _refuse_heads(path, facts)
+    _refuse(
+        path, "a diffusers pipeline", facts, "channels", "multiple", "key", "class_label", "preconditioning", "heads"
+    )
     pipeline = read_pipeline(path)
     checkpoint = read_checkpoint(pipeline.weights)
     config = PriorConfig(
@@ -158,7 +167,7 @@ def _from_pipeline(path: Path, source: str, folder: Path, facts: Facts, half: bo
 def _from_graph(path: Path, folder: Path, facts: Facts, half: bool) -> Converted:
     if half:
         raise PriorError("an ONNX graph keeps its weights as they are; leave out --half")
-    _refuse_heads(path, facts)
+    _refuse(path, "an ONNX graph", facts, "key", "class_label", "preconditioning", "heads")
     if facts.prediction is None:
         raise PriorError(
             f"{path}: say what the graph answers: prediction epsilon, v, sample or denoised (--prediction)"
@@ -180,9 +189,21 @@ def _from_graph(path: Path, folder: Path, facts: Facts, half: bool) -> Converted
     return Converted(folder, config, 0)
 
 
-def _refuse_heads(path: Path, facts: Facts) -> None:
-    if facts.heads is not None:
-        raise PriorError(f"{path} states its attention heads itself; leave out heads={facts.heads} (--heads)")
+def _refuse(path: Path, kind: str, facts: Facts, *names: str) -> None:
+    """Raise PriorError where one of these was given: what would be ignored is a misunderstanding."""
+    given = {name: value for name in names if (value := getattr(facts, name)) is not None}
+    if given:
+        told = ", ".join(f"{name}={value!r} (--{name.replace('_', '-')})" for name, value in given.items())
+        raise PriorError(f"{path} is {kind}, which tells that itself or has no use for it; leave out {told}")
+
+
+def _known(preconditioning: str) -> str:
+    if preconditioning not in PRECONDITIONINGS:
+        raise ValueError(
+            f"preconditioning must be one of {', '.join(PRECONDITIONINGS)}, got {preconditioning!r}; a network that was "
+            "trained otherwise is described by its prediction and schedule"
+        )
+    return preconditioning
 
 
 def _bare(path: Path, architecture: str, facts: Facts) -> str:

@@ -70,8 +70,10 @@ def is_pipeline(path: Path) -> bool:
 
 
 def is_hub_name(name: str) -> bool:
-    """ "owner/name", and no such path here; a file's name that was mistyped is not looked up on the net."""
-    return bool(_HUB_NAME.fullmatch(name)) and not Path(name).exists() and Path(name).suffix not in _FILES
+    """ "owner/name", and nothing that could be a path here; a name that was mistyped is not looked up on the net."""
+    path = Path(name)
+    local = path.exists() or path.suffix in _FILES or path.parent.is_dir()
+    return bool(_HUB_NAME.fullmatch(name)) and not local
 
 
 def download(name: str) -> Path:

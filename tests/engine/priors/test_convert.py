@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,7 @@ def test_where_a_prior_may_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        (Facts(preconditioning="magic"), "'magic' is unknown"),
+        (Facts(preconditioning="magic"), "one of edm, vp, ve, iddpm, got 'magic'"),
         (Facts(preconditioning="edm"), "as many channels out as in"),
         (Facts(prediction="denoised"), "state its preconditioning, or its prediction"),
         (Facts(preconditioning="vp", schedule="linear"), "not both"),
@@ -290,3 +291,24 @@ def test_heads_are_stated_by_the_user_where_nothing_tells(tmp_path: Path) -> Non
     graph = write_graph(tmp_path / "net.onnx", Network(), shape=[1, 3, 16, 16])
     with pytest.raises(PriorError, match=r"leave out heads=2 \(--heads\)"):
         convert(graph, tmp_path / "other", Facts(prediction="v", heads=2))
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (Facts(channels=1, multiple=64), r"leave out channels=1 \(--channels\), multiple=64 \(--multiple\)"),
+        (Facts(timestep="nearest"), r"leave out timestep='nearest' \(--timestep\)"),
+        (Facts(preconditioning="ddpm"), r"one of edm, vp, ve, iddpm, got 'ddpm'.*prediction and schedule"),
+    ],
+)
+def test_what_a_checkpoint_has_no_use_for_is_refused(facts: Facts, words: str, tmp_path: Path) -> None:
+    with pytest.raises(PriorError, match=words):
+        convert(save(tmp_path / "net.pt", weights()), tmp_path / "prior", facts)
+    assert not (tmp_path / "prior").exists()
+
+
+@pytest.mark.parametrize("facts", [Facts(key="ema"), Facts(class_label=1), Facts(preconditioning="edm")])
+def test_what_a_graph_has_no_use_for_is_refused(facts: Facts, tmp_path: Path) -> None:
+    graph = write_graph(tmp_path / "net.onnx", Network(), shape=[1, 3, 16, 16])
+    with pytest.raises(PriorError, match="is an ONNX graph, .*; leave out"):
+        convert(graph, tmp_path / "prior", replace(facts, prediction="v"))

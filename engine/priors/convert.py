@@ -25,7 +25,6 @@ from .saving import save_weights
 from .store import network_of
 from .weights_file import check_tensors, stored_type
 
-
 # Those whose numbers follow from the weights or are always the same.
 PRECONDITIONINGS = ("edm", "vp", "ve", "iddpm")
 

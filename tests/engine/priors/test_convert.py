@@ -20,8 +20,8 @@ from lmaps.engine.priors import NoiseSchedule, PriorError, load_prior, saving, s
 from lmaps.engine.priors.convert import Facts, convert
 
 from .checkpoints import SHALLOW, save, tiny_adm, weights
-from .networks.random_networks import DDPMPP, DHARIWAL, NCSNPP, denoiser
 from .graphs import Network, write_graph
+from .networks.random_networks import DDPMPP, DHARIWAL, NCSNPP, denoiser
 from .test_from_onnx import denoised, error, noisy
 
 
@@ -310,5 +310,5 @@ def test_what_a_checkpoint_has_no_use_for_is_refused(facts: Facts, words: str, t
 @pytest.mark.parametrize("facts", [Facts(key="ema"), Facts(class_label=1), Facts(preconditioning="edm")])
 def test_what_a_graph_has_no_use_for_is_refused(facts: Facts, tmp_path: Path) -> None:
     graph = write_graph(tmp_path / "net.onnx", Network(), shape=[1, 3, 16, 16])
-    with pytest.raises(PriorError, match="is an ONNX graph, .*; leave out"):
+    with pytest.raises(PriorError, match=r"is an ONNX graph, .*; leave out"):
         convert(graph, tmp_path / "prior", replace(facts, prediction="v"))

@@ -59,7 +59,7 @@ def compile(
     tile:    run the network on overlapping tiles of this side, for pictures too large for it; None is the whole picture.
     graph:   on a GPU, record a step as a CUDA graph and replay it N times ("auto": where the solver and the backend allow),
              all N steps as one launch ("loop"), or run from Python (False), with the same image. True and "loop" work or raise.
-    noise:   sigma_y of the measurement in its own units (default 0.05); k2 and eta follow it.
+    noise:   sigma_y of the measurement in its own units (by default the row's: 0.05 for pictures); k2 and eta follow it.
     solver_options: override the preset (or, for other solvers, the row of `solvers.toml`); for "lmaps":
              k1, k2, eta, inner_steps, strategy, data_gradient, rho.
 
@@ -81,12 +81,12 @@ def compile(
     largest = cache(lambda: settings.largest_eigenvalue(operator, shape))
     ours = solver == "lmaps"
     row = settings.choose(
-        operator, task, preset=preset, prior=model.name, noise=noise, largest=largest if ours else None
+        operator, task, preset=preset, tuned=model.config.preset, noise=noise, largest=largest if ours else None
     )
     laps.end("settings_s")
     kind = solvers.get(solver)
     sigmas = _sigmas(kind, task, steps, schedule, row)
-    options = row.options() if ours else solver_table.defaults(solver, task, noise)
+    options = row.options() if ours else solver_table.defaults(solver, task, row.noise if noise is None else noise)
     if ours and isinstance(operator, LinearOperator):
         options["largest"] = largest()
     # What a recording uses of the operator must not be evicted by other sizes that `restorer.operator` is used for.

@@ -10,13 +10,18 @@ from importlib import resources
 from typing import Any, Literal
 
 REFERENCE_NOISE = 0.05
-# Below this noise level the data term is not weighed any higher: measurements are seldom better, and 1 / sigma_y^2 explodes.
-SMALLEST_NOISE = 0.01
+# Below this share of a row's noise level the data term is not weighed any higher: measurements are seldom better, and
+# 1 / sigma_y^2 explodes.
+SMALLEST_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One row: N steps from sigma_max to sigma_min, K inner steps of length eta, k1 and k2 (see `local_map.LocalMAP`)."""
+    """One row: N steps from sigma_max to sigma_min, K inner steps of length eta, k1 and k2 (see `local_map.LocalMAP`).
+
+    noise: sigma_y that the row was tuned for, in the measurement's units; 0 where it holds for any.
+    reach: the largest eta k2 L that is let through, L = lmax(H^T H). Gradient steps diverge from 2 on.
+    """
 
     steps: int
     inner_steps: int | Literal["exact"]
@@ -25,6 +30,8 @@ class Preset:
     k2: float
     sigma_max: float
     sigma_min: float
+    noise: float = REFERENCE_NOISE
+    reach: float = 1.05
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -35,7 +42,9 @@ class Preset:
     def for_noise(self, noise: float) -> Preset:
         """The row for another noise level: k2 grows as 1 / sigma_y^2; eta k2 stays, as far as eta <= 1 keeps the prior's
         part of the step stable too."""
-        share = (REFERENCE_NOISE / max(noise, SMALLEST_NOISE)) ** 2
+        if self.noise == 0:
+            return self
+        share = (self.noise / max(noise, SMALLEST_SHARE * self.noise)) ** 2
         return replace(self, k2=self.k2 * share, eta=min(self.eta / share, 1.0))
 
     def options(self) -> dict[str, object]:
@@ -46,6 +55,11 @@ class Preset:
 def names() -> list[str]:
     """Names that `preset=` takes."""
     return sorted(_tables())
+
+
+def belonging_to(preset: str | None) -> str:
+    """What preset "auto" stands for: the preset that a prior names, or the paper's."""
+    return preset or "paper"
 
 
 def rows(preset: str) -> list[str]:
@@ -73,6 +87,14 @@ def derived(preset: str, largest_eigenvalue: float) -> Preset:
     return replace(row, eta=stable_step(row.k2, largest_eigenvalue))
 
 
+def borrowed(preset: str, task: str) -> Preset | None:
+    """The paper's row of a task on the noise levels that a preset's prior is good at, where the preset has no row itself."""
+    row, levels = load("paper", task), load(preset, "deblur-gaussian")
+    if row is None or levels is None:
+        return None
+    return replace(row, steps=levels.steps, sigma_max=levels.sigma_max, sigma_min=levels.sigma_min)
+
+
 def stable_step(k2: float, largest_eigenvalue: float) -> float:
     """eta = 1 / max(k2 L, 1), so that eta ((1 - r) + r k2 L) <= 1 at every noise level: no gradient step overshoots."""
     return 1 / max(k2 * largest_eigenvalue, 1.0)
@@ -96,4 +118,4 @@ def _tables() -> dict[str, dict[str, dict[str, Any]]]:
     return tables
 
 
-__all__ = ["Preset", "derived", "load", "names", "rows", "stable_step"]
+__all__ = ["Preset", "belonging_to", "borrowed", "derived", "load", "names", "rows", "stable_step"]

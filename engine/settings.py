@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import torch
 
-from . import operators, presets, tasks
+from . import operators, presets, science, tasks
 from .operators import LinearOperator, Operator
 from .operators.base import norm_squared
-from .presets import REFERENCE_NOISE, Preset
+from .presets import Preset
 
 # The task whose row is nearest to an operator, for operators that are not exactly a task's.
 _NEAREST: tuple[tuple[type[Operator], str], ...] = (
@@ -24,6 +24,7 @@ _NEAREST: tuple[tuple[type[Operator], str], ...] = (
     (operators.JPEG, "jpeg"),
     (operators.Quantize, "quantize"),
     (operators.Denoise, "denoise"),
+    (operators.InverseScattering, "scattering"),
 )
 
 
@@ -41,25 +42,32 @@ def choose(
     task: str | None,
     *,
     preset: str,
-    prior: str,
+    tuned: str | None,
     noise: float | None,
     largest: Callable[[], float] | None,
 ) -> Preset:
     """The preset row for this operator at this noise level, its step eta made safe by eta k2 L <= 1 where H is linear.
 
     largest: gives L = lmax(J^T J), and is called only where it is needed; None for a method that has no use for eta.
-    "auto" takes the preset named like the prior where there is one, else "paper".
+    tuned: the preset that the prior names, which "auto" takes; None for the paper's. The scientific operators have several rows
+    a task (`science.row_of`); a preset without any borrows the paper's.
     """
     if noise is not None and not (math.isfinite(noise) and noise >= 0):
         raise ValueError(f"noise is a standard deviation and must be >= 0, got {noise}")
-    name = preset if preset != "auto" else (prior if prior in presets.names() else "paper")
+    name = preset if preset != "auto" else presets.belonging_to(tuned)
+    special = science.row_of(operator, noise)
+    task = special or task
     row = presets.load(name, task) if task is not None else None
+    if row is None and special is not None:
+        row = presets.borrowed(name, special)
+    if row is not None and largest is not None and not science.as_published(operator):
+        row = replace(row, k2=1 / (row.eta * largest()))
     if row is None:
         row = presets.derived(name, 1.0 if largest is None else largest())
     elif isinstance(operator, LinearOperator) and largest is not None:
         bound = row.eta * row.k2 * largest()
-        row = replace(row, eta=row.eta / max(1.0, bound / 1.05))
-    return row.for_noise(REFERENCE_NOISE if noise is None else noise)
+        row = replace(row, eta=row.eta / max(1.0, bound / row.reach))
+    return row.for_noise(row.noise if noise is None else noise)
 
 
 def largest_eigenvalue(operator: Operator, shape: Sequence[int]) -> float:

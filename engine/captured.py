@@ -91,12 +91,10 @@ class Turn:
         else:
             self._arrivals.start(self._x, self._seeds, self._index)
 
-    @torch.no_grad()
     def check(self, kind: int) -> None:
-        """Take the solver's part of a step, and raise RuntimeError where it does what no recording allows."""
-        at = cast(Step, DeviceStep(OnDevice(self._index, kind), self._observed, self))
+        """Take a step of `kind`, denoiser included, and raise RuntimeError where it does what no recording allows."""
         with NoReading():
-            self._solver.estimate(self._xhat, self._x, at)
+            self.take(kind)
 
     @torch.no_grad()
     def take(self, kind: int) -> None:

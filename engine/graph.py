@@ -19,6 +19,10 @@ Replay = Callable[[], object]
 WARM_UPS = 2
 
 
+class RecordingBroke(RuntimeError):
+    """A recording that had begun could not be finished, which torch's allocator does not undo."""
+
+
 class Recorder(Protocol):
     """Makes replays of a turn's steps. name: what they are, for stats."""
 
@@ -90,13 +94,20 @@ class CudaRecorder:
                 for _ in range(WARM_UPS):
                     turn.rewind()
                     work()
-                turn.rewind()
                 for kind in dict.fromkeys(turn.kinds):
+                    turn.rewind()
                     turn.check(kind)
+                turn.rewind()
             torch.cuda.current_stream().wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph(keep_graph=keep)
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-                work()
+            try:
+                with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+                    work()
+            except Exception as error:
+                raise RecordingBroke(
+                    f"{error} (midway: torch may keep the memory of this recording, and give none back to the GPU, until the "
+                    "process ends; if later work on the GPU fails, start a new process and compile with graph=False)"
+                ) from error
         return graph
 
     def _ordered(self, replay: Replay) -> Replay:

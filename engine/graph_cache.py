@@ -8,6 +8,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from ..kernels.timing import RECORDING
+
 T = TypeVar("T")
 # Each holds GPU memory for one batch's activations.
 LIMIT = 16
@@ -23,34 +25,53 @@ class GraphCache(Generic[T]):
         self._limit = limit
         self._values: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = threading.RLock()
-        self._warned = False
-        # Appended to by finalizers, which may run at any moment and must not wait for a lock.
+        self._warned = self._busy = False
+        # Appended to by finalizers, which may run at any moment, in the middle of a recording too, and must not wait.
         self._gone: deque[Hashable] = deque()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The value of `key`, made where it is not there (any more)."""
         with self._lock:
-            self._sweep()
-            if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key]
-            while len(self._values) >= self._limit:
-                self._values.popitem(last=False)
-                self._warn()
-            return self._values.setdefault(key, make())
+            self._busy, before = True, self._busy
+            try:
+                return self._get(key, make)
+            finally:
+                self._busy = before
+                # What went while the value was made.
+                self._sweep_if_idle()
 
     def drop(self, owner: Hashable) -> None:
-        """Forget the values whose key begins with `owner`, before the next one is looked up."""
+        """Forget the values whose key begins with `owner`: now, or where something is being recorded, after that."""
         self._gone.append(owner)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._sweep_if_idle()
+            finally:
+                self._lock.release()
+
+    def _get(self, key: Hashable, make: Callable[[], T]) -> T:
+        self._sweep()
+        if key in self._values:
+            self._values.move_to_end(key)
+            return self._values[key]
+        while len(self._values) >= self._limit:
+            self._values.popitem(last=False)
+            self._warn()
+        return self._values.setdefault(key, make())
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def _sweep_if_idle(self) -> None:
+        if not self._busy and self._gone:
+            RECORDING.if_free(self._sweep)
 
     def _sweep(self) -> None:
         while self._gone:
             owner = self._gone.popleft()
             for key in [k for k in self._values if isinstance(k, tuple) and k[0] == owner]:
-                del self._values[key]
+                # What goes with a value may drop others in turn.
+                self._values.pop(key, None)
 
     def _warn(self) -> None:
         if not self._warned:

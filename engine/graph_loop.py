@@ -57,9 +57,18 @@ class WhileLoop:
 
     def __init__(self, runs: Sequence[tuple[torch.cuda.CUDAGraph, int]], counter: Tensor) -> None:
         driver, nvrtc = _bindings()
+        self._driver = driver
         # Kept: the child nodes hold addresses in the memory pool of these graphs, and of the counter.
         self._kept = (tuple(graph for graph, _ in runs), counter)
-        self._driver = driver
+        try:
+            self._executable = self._build(nvrtc, runs, counter)
+        except LoopError:
+            raise
+        except RuntimeError as error:  # the bindings open libraries, and look functions up, when they are first called
+            raise LoopError(f"CUDA's driver or NVRTC cannot be used: {error}") from error
+
+    def _build(self, nvrtc: Any, runs: Sequence[tuple[torch.cuda.CUDAGraph, int]], counter: Tensor) -> Any:
+        driver = self._driver
         go_on = _kernel(driver, nvrtc, counter.device)
         graph = _checked(driver.cuGraphCreate(0))
         self._destroy_later(driver.cuGraphDestroy, graph)
@@ -67,8 +76,9 @@ class WhileLoop:
         for body, count in runs:
             until += count
             before = _add_while(driver, graph, before, int(body.raw_cuda_graph()), go_on, counter, until)
-        self._executable = _checked(driver.cuGraphInstantiate(graph, 0))
-        self._destroy_later(driver.cuGraphExecDestroy, self._executable)
+        executable = _checked(driver.cuGraphInstantiate(graph, 0))
+        self._destroy_later(driver.cuGraphExecDestroy, executable)
+        return executable
 
     def launch(self) -> None:
         """Enqueue all steps on the current stream."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..kernels.timing import RECORDING
 from . import graph_choice, schedules, settings, solvers
 from .denoisers import BackendUnavailable, open_tiled
 from .local_map.device import on_gpu
@@ -91,24 +93,26 @@ def compile(
         options["largest"] = largest()
     # What a recording uses of the operator must not be evicted by other sizes that `restorer.operator` is used for.
     inner = graph_choice.own_copy(operator) if on_gpu(where) else operator
-    method = solvers.build(solver, inner, sigmas, shape, **{**options, **solver_options})
-    laps.end("solver_s")
-    denoiser = open_tiled(
-        model,
-        tile=tile,
-        backend=_backend_for(kind, backend),
-        precision=precision,
-        size=size,
-        batch=batch,
-        device=where,
-        threads=threads,
-    )
-    described = denoiser.describe()
-    prepare = described.pop("prepare", {})
-    laps.end("denoiser_s", prepare)
-    if "warm_up_s" not in prepare:
-        denoiser(torch.zeros(shape, device=where), torch.full((batch,), sigmas[0], device=where))
-        laps.end("warm_up_s")
+    # One at a time on a GPU: run times are opened and measured, which wait for all of it and break other threads' recordings.
+    with RECORDING if on_gpu(where) else nullcontext():
+        method = solvers.build(solver, inner, sigmas, shape, **{**options, **solver_options})
+        laps.end("solver_s")
+        denoiser = open_tiled(
+            model,
+            tile=tile,
+            backend=_backend_for(kind, backend),
+            precision=precision,
+            size=size,
+            batch=batch,
+            device=where,
+            threads=threads,
+        )
+        described = denoiser.describe()
+        prepare = described.pop("prepare", {})
+        laps.end("denoiser_s", prepare)
+        if "warm_up_s" not in prepare:
+            denoiser(torch.zeros(shape, device=where), torch.full((batch,), sigmas[0], device=where))
+            laps.end("warm_up_s")
     compiled = {
         "task": task,
         "operator": type(operator).__name__,
@@ -148,7 +152,10 @@ def _sigmas(
 
 
 def _record(restorer: Restorer, *, required: bool) -> None:
-    """Record the restorer's graph; where that fails and was not `required`, run from Python and say so."""
+    """Record the restorer's graph; where that fails and was not `required`, run from Python and say so.
+
+    What a step must not do is looked for before a recording begins; one that breaks midway says what that leaves behind.
+    """
     try:
         restorer.record()
     except Exception as error:
@@ -162,7 +169,7 @@ def _backend_for(solver: type[Solver], backend: str) -> str:
     """The backend to open: torch where the solver differentiates the network and nothing else was asked for."""
     if not solver.needs_gradient:
         return backend
-    if backend == "auto":
+    if backend in ("auto", "quick"):
         return "torch"
     if backend not in GRADIENT_BACKENDS:
         raise BackendUnavailable(

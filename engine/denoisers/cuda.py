@@ -85,23 +85,37 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 @contextmanager
 def measured(device: torch.device) -> Iterator[dict[str, int]]:
-    """Fills the dict it yields with bytes, on a GPU: what was prepared inside has left allocated, and its peak.
+    """Fills the dict it yields with bytes, on a GPU: what was prepared inside has left allocated, and took at most.
 
-    allocated_bytes, peak_bytes: of torch's allocator.  device_bytes: by how much the GPU's free memory fell, which other
+    allocated_bytes: of torch's allocator.  peak_rise_bytes: by how much its highest ever rose, 0 where earlier work had
+    needed more: that mark is the user's, and not reset.  device_bytes: by how much the GPU's free memory fell, which other
     processes can disturb, and which run times with an allocator of their own show up in.
+    Waits for the current stream alone: to wait for the device would break a recording in another thread.
     """
     facts: dict[str, int] = {}
     if device.type != "cuda":
         yield facts
         return
-    torch.cuda.synchronize(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    before, free = torch.cuda.memory_allocated(device), torch.cuda.mem_get_info(device)[0]
+    before = _memory(device)
     yield facts
-    torch.cuda.synchronize(device)
-    facts["allocated_bytes"] = torch.cuda.memory_allocated(device) - before
-    facts["peak_bytes"] = torch.cuda.max_memory_allocated(device) - before
-    facts["device_bytes"] = free - torch.cuda.mem_get_info(device)[0]
+    after = _memory(device)
+    for name, sign in (("allocated_bytes", 1), ("peak_rise_bytes", 1), ("device_bytes", -1)):
+        facts[name] = sign * (after[name] - before[name])
+
+
+def wait(device: torch.device) -> None:
+    """Until torch's current stream has done its work."""
+    torch.cuda.current_stream(device).synchronize()
+
+
+def _memory(device: torch.device) -> dict[str, int]:
+    """device_bytes: free ones."""
+    wait(device)
+    return {
+        "allocated_bytes": torch.cuda.memory_allocated(device),
+        "peak_rise_bytes": torch.cuda.max_memory_allocated(device),
+        "device_bytes": torch.cuda.mem_get_info(device)[0],
+    }
 
 
 class Clock:

@@ -6,6 +6,8 @@ import copy
 import importlib.util
 import os
 import shutil
+import types
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,6 +18,7 @@ from ..priors import Prior
 from . import cuda
 from .base import Frame
 from .cpu import fast_bfloat16
+from .exact import exact_float32
 
 PRECISIONS = ("float32", "bfloat16")
 _MATRIX_LAYERS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
@@ -32,7 +35,10 @@ class TorchDenoiser:
     norms, softmax, the noise embedding's sines and the input and output scaling stay in float32.
     On a GPU the layout is channels-last in float32 too, which is what the fused norm kernels and cuDNN's fast
     convolutions take, and cuDNN tries its algorithms once for each shape (torch.backends.cudnn.benchmark, for the whole
-    process). "float32" multiplies as torch is set to: `describe` says whether in TF32.
+    process). "float32" multiplies in float32, never in TF32, however torch is set; see `exact` for what that means to
+    others. A gradient's backward pass follows torch's own setting.
+    Compiled, each denoiser has a code object of its own: torch keeps 8 compiled shapes of a code object, and runs further
+    ones eagerly without a word.
     """
 
     supports_gradient = True
@@ -53,8 +59,9 @@ class TorchDenoiser:
             load_s = clock.lap()
             if device.type == "cuda":
                 torch.backends.cudnn.benchmark = True
+            self._call: Callable[[Tensor, Tensor], Tensor] = self._module
             if backend in MODES:
-                self._module = torch.compile(self._module, dynamic=False, mode=MODES[backend])  # type: ignore[assignment]
+                self._call = torch.compile(_own_code(self._module), dynamic=False, mode=MODES[backend])
             if backend in MODES or device.type == "cuda":
                 self._warm_up()
         self._prepare = {"export_s": 0.0, "build_s": 0.0, "load_s": load_s, "warm_up_s": clock.lap()}
@@ -73,12 +80,12 @@ class TorchDenoiser:
         x, sigma = self._frame.enter(x, sigma)
         if self._channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        with self._autocast():
-            y: Tensor = self._module(x, sigma)
+        with self._arithmetic():
+            y = self._call(x, sigma)
         return y.float()
 
     def describe(self) -> dict[str, Any]:
-        """And: weights_bytes, prepare (seconds), on a GPU the bytes that preparing took and whether TF32 is allowed."""
+        """And: weights_bytes, prepare (seconds), on a GPU the bytes that preparing took."""
         facts: dict[str, Any] = {
             "backend": self.backend,
             "backend_version": torch.__version__,
@@ -92,21 +99,39 @@ class TorchDenoiser:
         }
         if self.backend in MODES:
             facts["compile_mode"] = MODES[self.backend]
-        if self.device.type == "cuda":
-            facts["tf32"] = torch.backends.cudnn.allow_tf32
+        if self.device.type == "cuda" and self.precision == "float32":
+            facts["tf32"] = False
         return facts
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False)
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        if self.precision == "bfloat16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False)
+        return exact_float32() if self.device.type == "cuda" else nullcontext()
 
     def _warm_up(self) -> None:
         """Compile and try algorithms now, when the user expects to wait, and not in the first step."""
-        with torch.no_grad():
+        with torch.no_grad(), _never_silently_eager(self.backend):
             self(torch.zeros(self._frame.shape, device=self.device), torch.ones(self._frame.batch))
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            cuda.wait(self.device)
+
+
+def _own_code(module: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """The module's call as a function whose code object is not shared with any other."""
+
+    def call(x: Tensor, sigma: Tensor) -> Tensor:
+        return module(x, sigma)  # type: ignore[no-any-return]
+
+    return types.FunctionType(call.__code__.replace(), globals(), call.__name__, None, call.__closure__)
+
+
+def _never_silently_eager(backend: str) -> AbstractContextManager[Any]:
+    """Where a network breaks into several graphs, their code is shared after all: an error once torch keeps no more."""
+    if backend not in MODES:
+        return nullcontext()
+    from torch._dynamo import config
+
+    return config.patch(fail_on_recompile_limit_hit=True)  # type: ignore[no-any-return]
 
 
 def missing(device: torch.device, *, compiled: bool = False) -> str | None:

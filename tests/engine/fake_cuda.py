@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -57,13 +58,26 @@ class FakeGraph:
         return id(self)
 
 
+_recording = threading.Lock()
+
+
+def _synchronize(device: Any = None) -> None:
+    """Waiting for the whole GPU breaks a recording in any thread: CUDA refuses it and ends the recording."""
+    if _recording.locked():
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+
 @contextmanager
 def _graph(cuda_graph: FakeGraph, **options: Any) -> Iterator[None]:
     inspect.signature(_REAL_GRAPH.__init__).bind(None, cuda_graph, **options)
     assert options["capture_error_mode"] == "thread_local"
+    assert _recording.acquire(blocking=False), "two recordings at once"
     FakeGraph.recorded += 1
-    with no_reading(), cuda_graph.tape:
-        yield
+    try:
+        with no_reading(), cuda_graph.tape:
+            yield
+    finally:
+        _recording.release()
 
 
 def _enter(self: Frame, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,6 +99,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
         "current_stream": lambda device=None: stream,
         "stream": lambda s: nullcontext(),
         "device": lambda d: nullcontext(),
+        "synchronize": _synchronize,
         "graph_pool_handle": lambda: (0, 1),
     }.items():
         patch.setattr(torch.cuda, name, value)

@@ -76,6 +76,23 @@ def test_without_while_nodes_the_steps_are_unrolled(
     assert torch.equal(result.image, compiled(tiny_prior_folder, graph=False)(y).image)
 
 
+@pytest.mark.parametrize("broken", ["nvrtcCreateProgram", "cuGraphConditionalHandleCreate"])
+def test_a_library_that_cannot_be_opened_is_no_while_node(
+    broken: str, tiny_prior_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bindings open NVRTC, and look up the driver's functions, in the first call, and raise RuntimeError there."""
+    driver, compiler = Driver(modern=True), Compiler()
+
+    def absent(*_: object) -> None:
+        raise RuntimeError("Failure finding libnvrtc.so")
+
+    setattr(compiler if broken.startswith("nvrtc") else driver, broken, absent)
+    use(monkeypatch, driver, compiler)
+    stats = compiled(tiny_prior_folder, graph="loop")(measured(1)).stats
+    expected = "loop: unrolled, since CUDA's driver or NVRTC cannot be used: Failure finding libnvrtc.so"
+    assert stats["graph"] == expected
+
+
 def test_what_the_driver_refuses_is_said() -> None:
     with pytest.raises(graph_loop.LoopError, match="CUDA answers 801"):
         graph_loop._checked((801, None))

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,3 +88,46 @@ def test_the_choice_needs_a_gpu() -> None:
         pytest.skip("there is one")
     with pytest.raises(RuntimeError, match="choose one of kernel, torch"):
         timing.fastest({"kernel": lambda: torch.ones(1), "torch": lambda: torch.ones(1)}, lambda: torch.ones(1))
+
+
+class OutOfResources(Exception):
+    """As Triton's: no RuntimeError."""
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU on which a way takes as many microseconds as its result has entries."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(timing, "captured_time", lambda way: timing.Time(float(way().numel()), 0.0, 0.0))
+
+
+def _refused() -> torch.Tensor:
+    raise OutOfResources("shared memory, Required: 300000, Hardware limit: 232448")
+
+
+def _off() -> torch.Tensor:
+    return torch.ones(1) * 1.1
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_way_that_does_not_fit_the_gpu_is_passed_over() -> None:
+    ways = {"ieee": _refused, "tf32x3": lambda: torch.ones(1), "torch": lambda: torch.ones(2)}
+    assert timing.fastest(ways, lambda: torch.ones(1)) == "tf32x3"
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("plain", [_off, lambda: torch.ones(1)])
+def test_where_no_kernel_is_right_torch_is_taken(plain: Callable[[], torch.Tensor]) -> None:
+    ways = {"ieee": _refused, "tf32x3": _off, "torch fft": plain}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert timing.fastest(ways, lambda: torch.ones(1)) == "torch fft"
+    if plain is _off:
+        assert "ieee: OutOfResources: shared memory" in str(said[0].message)
+        assert "tf32x3: 1.0e-01 off" in str(said[0].message)
+
+
+@pytest.mark.usefixtures("clock")
+def test_without_a_plain_way_it_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match=r"no way is within 2e-06 .* a: OutOfResources"):
+        timing.fastest({"a": _refused}, lambda: torch.ones(1))

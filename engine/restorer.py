@@ -31,6 +31,7 @@ MEANING: dict[Status, str] = {
     "diverged": "the state stopped being finite: the image is the last finite estimate. Shorten the step (eta) or check the "
     "measurement's scale",
 }
+CLOSED = "this restorer is closed; compile another"
 _recordings: GraphCache[Recorded] = GraphCache()
 
 
@@ -54,6 +55,8 @@ class Restorer:
     Holds nothing of a measurement, so one restorer serves several threads and any measurement of its task. On a CPU they run
     side by side; on a GPU, where the steps work on fixed buffers, one after another.
 
+    On a GPU it holds recordings, weights and buffers until it goes, or until `close`, which leaving a `with` block calls.
+
     compiled: what was decided, and under "prepare" how long each part of it took, in seconds.
     """
 
@@ -68,7 +71,8 @@ class Restorer:
         compiled: dict[str, Any],
         graph: GraphChoice,
     ) -> None:
-        self.operator, self.solver, self.denoiser = operator, solver, denoiser
+        self.operator, self.solver = operator, solver
+        self._denoiser: Denoiser | None = denoiser
         self.sigmas, self.shape, self.device = tuple(sigmas), shape, device
         self.compiled = compiled
         self.graph = graph
@@ -76,7 +80,29 @@ class Restorer:
             self.measurement_shape = tuple(operator(torch.zeros((1, *shape[1:]), device=device)).shape[1:])
         self._token = object()
         self._recorded_as = "step"
-        weakref.finalize(self, _recordings.drop, self._token)
+        self._drop = weakref.finalize(self, _recordings.drop, self._token)
+        self._drop.atexit = False
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """Raises RuntimeError once the restorer is closed."""
+        if self._denoiser is None:
+            raise RuntimeError(CLOSED)
+        return self._denoiser
+
+    def close(self) -> None:
+        """Let go of the recordings and the network, hence of their memory on a GPU; once is enough, more do no harm.
+
+        What was returned stays. A request that is still under way in another thread may end with a RuntimeError.
+        """
+        self._denoiser = None
+        self._drop()
+
+    def __enter__(self) -> Restorer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def steps(self) -> int:
@@ -94,8 +120,10 @@ class Restorer:
         `Progress` after each step of each batch; returning False cancels.
         stats: what ran; on a GPU with a graph denoise_s, local_map_s and transition_s are None, since a graph is not timed
         inside. peak_bytes is the process's resident memory on a CPU, torch's allocations on a GPU, at their highest so far.
-        Raises TypeError or ValueError naming what is wrong with y.
+        Raises TypeError or ValueError naming what is wrong with y, RuntimeError once the restorer is closed.
         """
+        if self._denoiser is None:
+            raise RuntimeError(CLOSED)
         measured = self._checked(y)
         started = time.perf_counter()
         watch = Stopwatch(self.device)

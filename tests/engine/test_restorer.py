@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import warnings
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,11 @@ from torch import Tensor
 import lmaps
 from lmaps import operators
 from lmaps.engine import graph_loop, restorer
+from lmaps.engine import plan as plan_module
+from lmaps.engine.denoisers.torch_backend import TorchDenoiser
 from lmaps.engine.graph_cache import GraphCache
 from lmaps.engine.operators import LinearOperator, Operator, base
+from lmaps.kernels.timing import RECORDING
 
 from . import fake_cuda
 from .fake_cuda import FakeGraph
@@ -107,6 +114,109 @@ def test_a_restorer_takes_its_recording_along_when_it_goes(tiny_prior_folder: Pa
     gc.collect()
     kept(measured(1))
     assert len(restorer._recordings) == 1
+
+
+@pytest.mark.usefixtures("gpu")
+def test_two_threads_compile_at_once_and_one_records_again(
+    tiny_prior_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Backends wait for the whole GPU while they are opened, which would break a recording in another thread."""
+    real = plan_module.open_tiled
+
+    def opened(*args: Any, **options: Any) -> Any:
+        torch.cuda.synchronize()
+        denoiser = real(*args, **options)
+        time.sleep(0.01)
+        torch.cuda.synchronize()
+        return denoiser
+
+    monkeypatch.setattr(plan_module, "open_tiled", opened)
+    mine = compiled(tiny_prior_folder, graph=True)
+    expected = mine(measured(1)).image
+    images, failures = list[Tensor](), list[BaseException]()
+
+    def work(number: int) -> None:
+        try:
+            for _ in range(2):
+                plan = mine if number == 0 else compiled(tiny_prior_folder, graph=True)
+                restorer._recordings.drop(mine._token)  # it is recorded again
+                images.append(plan(measured(1)).image)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures
+    assert len(images) == 6
+    assert all(torch.equal(image, expected) for image in images)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_closed_restorer_gives_its_memory_back_at_once(tiny_prior_folder: Path) -> None:
+    with compiled(tiny_prior_folder) as plan:
+        weights = weakref.ref(plan.denoiser)
+        plan(measured(1))
+        assert len(restorer._recordings) == 1
+    assert len(restorer._recordings) == 0
+    gc.collect()
+    assert weights() is None
+    plan.close()
+    with pytest.raises(RuntimeError, match="this restorer is closed; compile another"):
+        plan(measured(1))
+    with pytest.raises(RuntimeError, match="closed"):
+        plan.record()
+    assert plan.compiled["task"] == "sr4"
+
+
+@pytest.mark.usefixtures("gpu")
+def test_what_goes_while_something_is_recorded_waits_for_its_end() -> None:
+    """A finalizer may run at any moment, in the thread that records too."""
+    cache: GraphCache[str] = GraphCache()
+    cache.get(("gone", 1), lambda: "a")
+
+    def make() -> str:
+        cache.drop("gone")
+        assert len(cache) == 1
+        return "b"
+
+    cache.get(("kept", 1), make)
+    assert len(cache) == 1
+    with RECORDING:
+        cache.drop("kept")
+        assert len(cache) == 1
+    cache.drop("other")
+    assert len(cache) == 0
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_recording_that_breaks_midway_names_the_consequence(
+    tiny_prior_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def breaks(graph: FakeGraph, **options: Any) -> Iterator[None]:
+        yield
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(torch.cuda, "graph", breaks)
+    with pytest.warns(RuntimeWarning, match=r"previous error during capture \(midway: torch may keep the memory"):
+        plan = compiled(tiny_prior_folder)
+    assert plan.graph_name.startswith("off: recording failed")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_denoiser_that_reads_the_gpu_is_found_before_a_recording(
+    tiny_prior_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reads(self: TorchDenoiser, x: Tensor, sigma: Tensor, out: Tensor) -> None:
+        out.copy_(x if float(sigma[0]) > 0 else -x)
+
+    monkeypatch.setattr(TorchDenoiser, "into", reads)
+    with pytest.warns(RuntimeWarning, match="without a CUDA graph: recording failed: a step reads a tensor's value"):
+        compiled(tiny_prior_folder)
+    assert FakeGraph.recorded == 0
 
 
 @pytest.mark.usefixtures("gpu")

@@ -37,11 +37,17 @@ _recordings: GraphCache[Recorded] = GraphCache()
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """image [B, C, H, W] float32 in [0, 1]; status "ok", "cancelled" or "diverged"; stats: what ran and how long it took."""
+    """image [B, C, H, W] float32 in [0, 1]; status "ok", "cancelled" or "diverged"; stats: what ran and how long it took.
+
+    x: the estimate itself, [B, C, H, W] in the prior's units ([-1, 1] for pictures), not clipped. `image` is what the operator's
+       `image(x)` makes of it: (x + 1)/2 in [0, 1], but for MRI, whose x is a complex picture's real and imaginary part and whose
+       image is its magnitude, one channel.
+    """
 
     image: Tensor
     status: Status
     stats: dict[str, Any]
+    x: Tensor
 
     @property
     def message(self) -> str:
@@ -141,11 +147,11 @@ class Restorer:
         missing = len(measured) - sum(len(x) for x in images)
         if missing:
             images.append(torch.zeros((missing, *self.shape[1:]), device=self.device))
-        image = ((torch.cat(images) + 1) / 2).clamp(0, 1)
+        x = torch.cat(images)
         stats = self._stats(watch, time.perf_counter() - started, taken, len(measured))
         if self.graph.loop and callback is not None:
             stats["graph"] = "step: a callback watches"
-        return Result(image, status, stats)
+        return Result(self.operator.image(x), status, stats, x)
 
     def _run(
         self, y: Tensor, seeds: Sequence[int], watch: Stopwatch, callback: Callback | None

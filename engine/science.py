@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from .operators import InverseScattering, Operator
+from .operators import MRI, InverseScattering, Operator
 
 RECEIVERS = {360: "scattering-360", 180: "scattering-180", 60: "scattering-60"}
 TRANSMITTERS, SIDE = 20, 128
+ACCELERATIONS = {4: "mri-4", 8: "mri-8"}
 
 
 def row_of(operator: Operator, noise: float | None) -> str | None:
-    """The row's name, the nearest one for set-ups between the paper's; None for an operator that is not scientific."""
+    """The row's name, the nearest one for set-ups between the paper's; None for an operator that is not scientific.
+
+    MRI of noise 0, as simulated, has rows of its own; every other, and of a noise that nobody said, is taken for a scanner's.
+    """
     if isinstance(operator, InverseScattering):
         return _nearest(RECEIVERS, operator.receivers)
+    if isinstance(operator, MRI):
+        return f"{_nearest(ACCELERATIONS, operator.acceleration)}-{'noiseless' if noise == 0 else 'raw'}"
     return None
 
 

@@ -25,6 +25,7 @@ _NEAREST: tuple[tuple[type[Operator], str], ...] = (
     (operators.Quantize, "quantize"),
     (operators.Denoise, "denoise"),
     (operators.InverseScattering, "scattering"),
+    (operators.MRI, "mri"),
 )
 
 

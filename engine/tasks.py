@@ -87,6 +87,7 @@ SCIENCE: dict[str, Task] = {
             default_noise=1e-4 / math.sqrt(2),
             channels=1,
         ),
+        Task("mri", "accelerated MRI, some lines of k-space", operators.MRI, default_noise=0.0, channels=2),
     )
 }
 

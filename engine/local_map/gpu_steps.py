@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...kernels import available, blur, mri, phase_retrieval, radix
-from ..operators import Blur, PhaseRetrieval
+from ..operators import MRI, Blur, PhaseRetrieval
 from ..operators.base import Operator
 from ..operators.phase_retrieval import even_half
 from .device import Launched, table
@@ -24,7 +24,7 @@ MEASURED_STEPS = 10
 
 def serves(operator: Operator) -> bool:
     """There are step kernels for this kind of operator, and they run here."""
-    return isinstance(operator, PhaseRetrieval | Blur) and available()[0]
+    return isinstance(operator, PhaseRetrieval | Blur | MRI) and available()[0]
 
 
 def launched(
@@ -36,6 +36,8 @@ def launched(
         return _phase_retrieval(operator, rows, steps, shape, device)
     if isinstance(operator, Blur):
         return _blur(operator, rows, steps, shape, device)
+    if isinstance(operator, MRI):
+        return _mri(operator, rows, steps, shape, device)
     raise ValueError(f"{type(operator).__name__} has no step kernels: use strategy auto")
 
 
@@ -84,6 +86,13 @@ def _blur(operator: Blur, rows: Tensor, steps: int, shape: Sequence[int], device
         lambda xhat, y, index: blur.steps(xhat.contiguous(), y, plan, rows, index, steps),
         "triton blur",
     )
+
+
+def _mri(operator: MRI, rows: Tensor, steps: int, shape: Sequence[int], device: torch.device) -> Launched:
+    maps, mask = operator.parts(torch.zeros(tuple(shape), device=device))
+    size = maps.shape[-2:]
+    made = mri_steps(maps[None].contiguous(), mask.expand(size)[None, None].contiguous(), rows, steps, shape[0])
+    return Launched(lambda y: made.observe(torch.view_as_complex(y.contiguous())), made.solve, made.kernel)
 
 
 def mri_steps(maps: Tensor, mask: Tensor, rows: Tensor, steps: int, batch: int) -> Launched:

@@ -1,5 +1,5 @@
 """K gradient steps one by one, each fused: phase retrieval, whose steps need a Fourier transform between them, and on a GPU
-any blur whose K steps are wanted literally.
+any blur and MRI whose K steps are wanted literally.
 
 What belongs to the measurement is brought into the steps' own layout once.
 """

@@ -8,6 +8,7 @@ from .deepinv import from_deepinv
 from .denoise import Denoise
 from .inpainting import Inpainting
 from .jpeg import JPEG
+from .mri import MRI
 from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .pointwise import HDR, Quantize
@@ -18,6 +19,7 @@ from .super_resolution import SuperResolution
 __all__ = [
     "HDR",
     "JPEG",
+    "MRI",
     "AffineOperator",
     "Blur",
     "Denoise",

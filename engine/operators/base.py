@@ -83,6 +83,10 @@ class Operator(nn.Module):
         """
         self._missing("start(y)")
 
+    def image(self, x: Tensor) -> Tensor:
+        """The picture that people are shown of an estimate x: (x + 1)/2, clipped to [0, 1], [B, C, H, W]."""
+        return ((x + 1) / 2).clamp(0, 1)
+
     def config(self) -> dict[str, Any]:
         """What `operators.from_config` builds this operator from: its name as "operator", plain values, tensors."""
         self._missing("config(): it cannot be stored in a file")

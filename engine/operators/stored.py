@@ -12,6 +12,7 @@ from .blur import Blur, GaussianBlur
 from .denoise import Denoise
 from .inpainting import Inpainting
 from .jpeg import JPEG
+from .mri import MRI
 from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .pointwise import HDR, Quantize
@@ -28,6 +29,7 @@ BUILDERS: dict[str, Callable[..., Operator]] = {
     "Inpainting.random": Inpainting.random,
     "InverseScattering": InverseScattering,
     "JPEG": JPEG,
+    "MRI": MRI,
     "NonlinearBlur": NonlinearBlur,
     "PhaseRetrieval": PhaseRetrieval,
     "Quantize": Quantize,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import lmaps
 from lmaps.engine import presets, science, settings
-from lmaps.engine.operators import InverseScattering, Operator
+from lmaps.engine.operators import MRI, InverseScattering, Operator
 from lmaps.engine.presets import Preset
 
 SMALL = InverseScattering(24, 6, side=16)
@@ -102,3 +102,35 @@ def test_scattering_of_the_task_by_name() -> None:
     operator, task = settings.resolve("scattering")
     assert isinstance(operator, InverseScattering)
     assert (operator.receivers, operator.transmitters, operator.side, task) == (360, 20, 128, "scattering")
+
+
+@pytest.mark.parametrize(
+    ("operator", "noise", "row"),
+    [
+        (MRI(), 0.0, "mri-4-noiseless"),
+        (MRI(), None, "mri-4-raw"),
+        (MRI(acceleration=8), 0.0, "mri-8-noiseless"),
+        (MRI(mask=MRI.mask(320, 8)), 0.1, "mri-8-raw"),
+        (MRI(mask=MRI.mask(320, 3)), None, "mri-4-raw"),
+    ],
+)
+def test_mri_takes_the_row_of_its_acceleration(operator: MRI, noise: float | None, row: str) -> None:
+    assert science.row_of(operator, noise) == row
+    published = presets.load("paper", row)
+    assert chosen(operator, noise=noise, largest=1.15) == published
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_mri_with_a_prior_of_two_channels(tmp_path: Path, backend: str) -> None:
+    prior = torch_prior(2) if backend == "torch" else graph_prior(2, tmp_path / "net.onnx")
+    generator = torch.Generator().manual_seed(1)
+    maps = torch.randn((2, 12, 16), generator=generator, dtype=torch.complex64)
+    operator = MRI(maps / maps.abs().square().sum(0).sqrt(), MRI.mask(16, 4))
+    truth = 0.5 * torch.randn((2, 2, 12, 16), generator=generator)
+    restorer = lmaps.compile(operator, prior, size=(12, 16), batch=2, steps=4, backend=backend, precision="float32")
+    result = restorer(operator(truth))
+    assert (result.status, result.stats["strategy"], result.stats["task"]) == ("ok", "polynomial", "mri")
+    assert result.x.shape == truth.shape
+    assert torch.allclose(result.image, result.x.norm(dim=1, keepdim=True).clamp(0, 1))
+    with pytest.raises(ValueError, match="use a prior of two channels"):
+        lmaps.compile(operator, torch_prior(1), size=(12, 16), backend="torch")

@@ -63,6 +63,8 @@ def test_operators_have_their_names() -> None:
         "JPEG",
         "Quantize",
         "Denoise",
+        "InverseScattering",
+        "MRI",
         "from_deepinv",
         "Operator",
     ):

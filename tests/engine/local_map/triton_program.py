@@ -110,6 +110,13 @@ def coils() -> None:
     steps = gpu_steps.mri_steps(maps, mask, rows, 2, 1)
     got = steps.solve(xhat, steps.observe(y), torch.tensor([1], dtype=torch.int32))
     assert relative(got, mri.steps_twin(xhat, y, maps, mask, rows, 1, 2)) < 1e-5
+    shape = (2, 2, 32, 32)
+    operator = operators.MRI(maps[0], operators.MRI.mask(32, 4))
+    there, reference = (built(operator, shape, gpu=g, strategy=s) for g, s in ((True, "stepped"), (False, "reference")))
+    assert there.describe()["kernel"] == "mri ieee"
+    xhat, measured = smooth(0, shape), operator.degrade(smooth(1, shape), 0.05)
+    got = there.solve(xhat, there.observe(measured), device.OnDevice(torch.tensor([1], dtype=torch.int32)))
+    assert relative(got, reference.solve(xhat, (measured,), 1)) < 1e-5
 
 
 def turns() -> None:

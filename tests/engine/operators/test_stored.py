@@ -28,6 +28,7 @@ OPERATORS: list[Operator] = [
     operators.HDR(3.0, gradient="identity"),
     operators.Quantize(3),
     operators.JPEG(12, "4:2:2"),
+    operators.InverseScattering(7, 3, side=12),
     operators.JPEG(tables=torch.full((2, 8, 8), 9), subsampling="4:4:4", chroma="average"),
 ]
 
@@ -42,7 +43,7 @@ def through_a_file(config: dict[str, object]) -> dict[str, object]:
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: type(o).__name__)
 def test_round_trip(operator: Operator) -> None:
-    size = (9, 14) if operator is OPERATORS[2] else (12, 14)
+    size = {OPERATORS[2]: (9, 14), OPERATORS[-2]: (12, 12)}.get(operator, (12, 14))
     x = pictures(size)
     again = operators.from_config(through_a_file(operator.config()))
     assert torch.equal(again(x), operator(x))

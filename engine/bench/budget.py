@@ -11,6 +11,7 @@ from .. import schedules, solvers
 from ..solvers import table
 from ..solvers.flow import ddim_levels
 from ..solvers.pnp_dm import SDE_RANGE
+from .grids import Ends, levels
 
 # The option that multiplies a step's calls.
 INNER = {
@@ -43,41 +44,55 @@ def calls(solver: str, sigmas: Sequence[float], inner: int | None = None) -> int
     return steps * inner
 
 
-def own(solver: str, task: str, steps: int | None, default_steps: int, options: dict[str, Any]) -> int:
+def own(
+    solver: str, task: str, steps: int | None, default_steps: int, options: dict[str, Any], ends: Ends | None = None
+) -> int:
     """Calls of a run that nothing cuts down.
 
     steps: N asked for, or None for the method's own.   default_steps: N of the task's grid, for methods that have none.
+    ends: range of the noise levels where they are not the method's own.
     """
-    return calls(solver, _levels(solver, task, steps, default_steps), _inner(solver, task, options))
+    sigmas = levels(solver, count(solver, task, steps, default_steps), ends)
+    return calls(solver, sigmas, _inner(solver, task, options))
+
+
+def count(solver: str, task: str, steps: int | None, default_steps: int) -> int:
+    """N of a run that nothing cuts down."""
+    wanted = table.steps(solver, task) if steps is None else steps
+    if wanted is not None:
+        return wanted
+    own_grid = solvers.get(solver).schedule(None)
+    return default_steps if own_grid is None else len(own_grid) - 1
 
 
 def within(
-    solver: str, task: str, budget: int, steps: int | None, default_steps: int, options: dict[str, Any]
+    solver: str,
+    task: str,
+    budget: int,
+    steps: int | None,
+    default_steps: int,
+    options: dict[str, Any],
+    ends: Ends | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """(N, options) of a run of at most `budget` calls; a run that keeps to it already is left as it is.
 
     A method of N steps is given `budget` steps. Where every step costs several calls, N and the calls of a step shrink by
-    the same factor; dmplug keeps its N, which is part of the method. steps, default_steps: as in `own`.
+    the same factor; dmplug keeps its N, which is part of the method. steps, default_steps, ends: as in `own`.
     """
     inner = _inner(solver, task, options)
-    sigmas = _levels(solver, task, steps, default_steps)
-    count, full = len(sigmas) - 1, calls(solver, sigmas, inner)
+    sigmas = levels(solver, count(solver, task, steps, default_steps), ends)
+    longest, full = len(sigmas) - 1, calls(solver, sigmas, inner)
     if full <= budget:
-        return count, options
+        return longest, options
     if inner is None:
         return budget, options
     if solver == "dmplug":
-        return min(count, budget), {**options, INNER[solver]: max(1, budget // count - 1)}
+        return min(longest, budget), {**options, INNER[solver]: max(1, budget // longest - 1)}
     shrunk = max(1, round(inner * math.sqrt(budget / full)))
-    fitting = (n for n in range(min(count, budget), 0, -1) if calls(solver, _sigmas(solver, n), shrunk) <= budget)
+    fitting = (
+        n for n in range(min(longest, budget), 0, -1) if calls(solver, levels(solver, n, ends), shrunk) <= budget
+    )
     return next(fitting, 1), {**options, INNER[solver]: shrunk}
-
-
-def _levels(solver: str, task: str, steps: int | None, default_steps: int) -> list[float]:
-    wanted = table.steps(solver, task) if steps is None else steps
-    if wanted is None and solvers.get(solver).schedule(None) is None:
-        wanted = default_steps
-    return _sigmas(solver, wanted)
 
 
 def _inner(solver: str, task: str, options: dict[str, Any]) -> int | None:
@@ -86,9 +101,3 @@ def _inner(solver: str, task: str, options: dict[str, Any]) -> int | None:
     name = INNER[solver]
     default = inspect.signature(solvers.get(solver)).parameters[name].default
     return int({**table.defaults(solver, task, None), **options}.get(name, default))
-
-
-def _sigmas(solver: str, steps: int | None) -> list[float]:
-    """The method's own noise levels; where it has none only their number counts."""
-    own = solvers.get(solver).schedule(steps)
-    return [0.0] * ((steps or 0) + 1) if own is None else own.tolist()

@@ -8,9 +8,9 @@ from typing import Any
 from . import published
 from .journal import Record
 from .methods import START, Method, parse
-from .quality import Summaries, summaries
+from .quality import OUTSIDE, Summaries, outside_mark, summaries
 from .runs import Cell, gradient
-from .tables import markdown, preamble
+from .tables import fairness, markdown, preamble
 
 Point = tuple[float, float, str]
 
@@ -63,6 +63,7 @@ def report(told: dict[str, Any], task: str, records: Sequence[Record]) -> list[s
     lines += [
         f"- {told['images']} image(s) of {told['size']}x{told['size']}; seconds an image, one at a time, network included",
         "- mean ± deviation over the images; final iterates",
+        *fairness(told),
         "- ∇: a method that goes backwards through the network as well; on frontier: none is both faster and better",
         "",
     ]
@@ -72,8 +73,12 @@ def report(told: dict[str, Any], task: str, records: Sequence[Record]) -> list[s
         kind = parse(label)
         calls = f"{cell.calls:.0f}{' ∇' if gradient(kind) else ''}" if cell.effort(False) else ""
         time = f"{cell.seconds:.2f}" if calls else ""
-        rows.append([label, cell.cell("psnr"), cell.cell("ssim"), calls, time, "yes" if label in frontier else ""])
-    lines += markdown(["method", "PSNR, dB", "SSIM", "calls", "s an image", "on frontier"], rows)
+        best_of = "yes" if label in frontier else ""
+        mark = outside_mark(label, task, cell)
+        rows.append([label + mark, cell.cell("psnr"), cell.cell("ssim"), calls, time, best_of, cell.grid, cell.ran_on])
+    head = ["method", "PSNR, dB", "SSIM", "calls", "s an image", "on frontier", "noise levels", "ran on"]
+    lines += markdown(head, rows)
+    lines += [OUTSIDE, ""] if any(outside_mark(label, t, cell) for (t, label), cell in cells.items()) else []
     reasons = {f"- {label}: {cell.reason}" for (_, label), cell in cells.items() if cell.reason}
     return [*lines, *sorted(reasons), *(_paper() if task == "deblur-gaussian" else [])]
 

@@ -9,6 +9,8 @@ from .. import solvers
 
 # Set for `compile` itself; everything else is an option of the solver.
 COMPILING = ("steps", "backend", "precision", "preset")
+# On which noise levels it runs: see `grids`.
+GRID = ("grid", "sigma_max", "sigma_min")
 # The row that no solver makes: the operator's own picture of the measurement (its pseudo-inverse where it has one).
 START = "start"
 
@@ -29,7 +31,7 @@ class Method:
     @property
     def options(self) -> dict[str, Any]:
         """Options of the solver."""
-        return {key: value for key, value in self.given.items() if key not in COMPILING}
+        return {key: value for key, value in self.given.items() if key not in COMPILING + GRID}
 
 
 def parse(text: str) -> Method:

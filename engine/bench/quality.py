@@ -11,10 +11,11 @@ from . import published
 from .journal import Record
 from .methods import START, Method, parse
 from .runs import Cell, Setting, gradient
-from .tables import Summary, facts, markdown, preamble, summary
+from .tables import Summary, facts, fairness, markdown, preamble, summary
 
 # Their papers say what to do where H has no derivative; the others then run on the surrogate of Eq. 17.
 WITHOUT_DERIVATIVE = (START, "lmaps", "pigdm", "red-diff")
+OUTSIDE = "- †: outside its paper: H has no derivative, the surrogate J = I of LMAPS's Eq. 17 stands in for it"
 Summaries = dict[tuple[str, str], Summary]
 
 
@@ -75,6 +76,7 @@ def _notes(told: dict[str, Any]) -> list[str]:
             f"- **budget: every method is cut down to {told['budget']} calls an image**, most below what its authors use; "
             "where a step costs several calls, steps and calls a step shrink alike"
         )
+    lines += fairness(told)
     if told["perceptual"] is None:
         lines.append(f"- no perceptual metric: {told['perceptual_missing']}")
     else:
@@ -96,32 +98,39 @@ def _overview(cells: Summaries) -> list[str]:
         if found is None or "psnr" not in found.mean:
             return found.cell("psnr") if found else ""
         text = f"{found.mean['psnr']:.2f}" + ("*" if found.troubles else "")
-        return f"**{text}**" if found.mean["psnr"] == best[task] else text
+        text = f"**{text}**" if found.mean["psnr"] == best[task] else text
+        return text + outside_mark(method, task, found)
 
     rows = [[method, *[cell(task, method) for task in tasks]] for method in methods]
     note = (
         ["\\* without images that did not end well", ""] if any(c.troubles and c.mean for c in cells.values()) else []
     )
-    return ["## PSNR in dB", "", *markdown(["method", *tasks], rows), *note]
+    marked = any(outside_mark(method, task, found) for (task, method), found in cells.items())
+    return ["## PSNR in dB", "", *markdown(["method", *tasks], rows), *note, *([OUTSIDE, ""] if marked else [])]
 
 
 def _task(task: str, cells: Summaries, told: dict[str, Any]) -> list[str]:
     networks = published.networks()
     head = ["method", "PSNR, dB", "SSIM"] + ([told["perceptual"]] if told["perceptual"] else [])
-    head += ["calls", "s an image", *[f"paper, {label}: PSNR / SSIM / LPIPS" for label in networks.values()]]
+    head += [
+        "calls",
+        "s an image",
+        "noise levels",
+        "ran on",
+        *[f"paper, {label}: PSNR / SSIM / LPIPS" for label in networks.values()],
+    ]
     mine = {method: cell for (t, method), cell in cells.items() if t == task}
     rows = [_row(method, cell, task, told) for method, cell in mine.items()]
     notes = [f"- {method}: {cell.reason}" for method, cell in mine.items() if cell.reason]
-    if any(cell.mean and _outside(method, task) for method, cell in mine.items()):
-        notes.insert(
-            0, "- †: outside its paper: H has no derivative, the surrogate J = I of LMAPS's Eq. 17 stands in for it"
-        )
+    if any(outside_mark(method, task, cell) for method, cell in mine.items()):
+        notes.insert(0, OUTSIDE)
     return [f"## {task}", "", *markdown(head, rows), *([*notes, ""] if notes else [])]
 
 
-def _outside(method: str, task: str) -> bool:
-    """The method's authors do not define it for a task like this one, and it runs all the same."""
-    return parse(method).solver not in WITHOUT_DERIVATIVE and not _differentiable(task)
+def outside_mark(method: str, task: str, cell: Summary) -> str:
+    """ " †" where the method's authors do not define it for a task like this one, and it runs all the same."""
+    ran = bool(cell.mean) and parse(method).solver not in WITHOUT_DERIVATIVE
+    return " †" if ran and not _differentiable(task) else ""
 
 
 @cache
@@ -131,11 +140,10 @@ def _differentiable(task: str) -> bool:
 
 def _row(method: str, cell: Summary, task: str, told: dict[str, Any]) -> list[str]:
     kind = parse(method)
-    mark = " †" if cell.mean and _outside(method, task) else ""
-    row = [method + mark, cell.cell("psnr"), cell.cell("ssim")]
+    row = [method + outside_mark(method, task, cell), cell.cell("psnr"), cell.cell("ssim")]
     if told["perceptual"]:
         row.append(cell.cell("perceptual"))
-    row += [cell.effort(gradient(kind)), f"{cell.seconds:.2f}" if cell.effort(False) else ""]
+    row += [cell.effort(gradient(kind)), f"{cell.seconds:.2f}" if cell.effort(False) else "", cell.grid, cell.ran_on]
     return [*row, *[_printed(task, kind.solver, network) for network in published.networks()]]
 
 

@@ -14,8 +14,9 @@ from ..denoisers import BackendUnavailable
 from ..operators import Operator
 from ..plan import Restorer, compile
 from ..priors import Prior
-from ..solvers import get
+from ..solvers import Undefined, get
 from . import budget as budgets
+from . import grids
 from .journal import Journal, Record, key
 from .machine import code, machine
 from .methods import START, Method
@@ -24,9 +25,12 @@ from .photos import Photo
 # What a cell may end in beside "ok" and "diverged".
 UNDEFINED, FAILED = "undefined", "failed"
 # Goes up when records change what they hold, so that a journal's older ones are not taken for new.
-RECORD = 2
+RECORD = 3
 # Of `compile`'s stats, what a table tells.
-_TOLD = ("backend", "precision", "strategy", "chain", "steps", "total_s", "denoise_s", "local_map_s", "gradient")
+_TOLD = (
+    *("backend", "precision", "strategy", "chain", "steps", "sigma_max", "sigma_min"),
+    *("total_s", "denoise_s", "local_map_s", "gradient"),
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ def run(
     """Every cell on every photograph; records that the journal has are taken from it.
 
     `on_record(cell, record, fresh)` is called for each. A method that is not defined for a task gives records that say so, in
-    its own words; one whose state stops being finite, or that fails, is recorded too, and the comparison goes on.
+    its own words; one whose state stops being finite, or that fails, is recorded too, and the comparison goes on. An option
+    that no task allows is a ValueError or TypeError (`checked.check` finds most before anything runs).
     """
     records = []
     for cell in cells:
@@ -118,12 +123,15 @@ def arguments(cell: Cell, setting: Setting) -> dict[str, Any]:
     shared = {"backend": setting.backend, "precision": setting.precision, "preset": setting.preset}
     chosen = {**shared, "steps": setting.steps, **method.compiling}
     options = method.options
-    if setting.budget is not None and method.solver != START:
-        default = _default_steps(cell.task, setting, chosen["preset"])
-        steps, options = budgets.within(
-            method.solver, cell.task, setting.budget, chosen["steps"], default, method.options
-        )
-        chosen["steps"] = steps
+    if method.solver != START:
+        preset = preset_of(setting, chosen["preset"])
+        ends, default = grids.ends(method, cell.task, preset), grids.row(cell.task, preset).steps
+        asked = (chosen["steps"], default, method.options)
+        if setting.budget is not None:
+            chosen["steps"], options = budgets.within(method.solver, cell.task, setting.budget, *asked, ends)
+        if ends is not None:
+            count = budgets.count(method.solver, cell.task, chosen["steps"], default)
+            chosen["schedule"] = grids.levels(method.solver, count, ends)
     return {**chosen, **options, "threads": setting.threads, "device": setting.device}
 
 
@@ -132,16 +140,14 @@ def own_calls(cell: Cell, setting: Setting) -> int:
     method = cell.method
     if method.solver == START:
         return 0
-    default = _default_steps(cell.task, setting, method.given.get("preset", setting.preset))
-    return budgets.own(method.solver, cell.task, method.given.get("steps"), default, method.options)
+    preset = preset_of(setting, method.given.get("preset", setting.preset))
+    ends, default = grids.ends(method, cell.task, preset), grids.row(cell.task, preset).steps
+    return budgets.own(method.solver, cell.task, method.given.get("steps"), default, method.options, ends)
 
 
-def _default_steps(task: str, setting: Setting, preset: str) -> int:
-    """N of the grid that methods without one of their own run on."""
-    name = preset if preset != "auto" else presets.belonging_to(setting.prior.config.preset)
-    row = presets.load(name, task) or presets.load(name, "deblur-gaussian")
-    assert row is not None
-    return row.steps
+def preset_of(setting: Setting, name: str) -> str:
+    """The preset that `name` stands for with this setting's prior."""
+    return name if name != "auto" else presets.belonging_to(setting.prior.config.preset)
 
 
 def _config(cell: Cell, photo: Photo, index: int, setting: Setting, compiling: dict[str, Any]) -> Record:
@@ -176,7 +182,7 @@ def _compiled(h: Operator, cell: Cell, setting: Setting, compiling: dict[str, An
             noise=noise(cell.task, setting),
             **compiling,
         )
-    except (ValueError, BackendUnavailable) as refusal:
+    except (Undefined, BackendUnavailable) as refusal:
         return str(refusal)
 
 
@@ -190,9 +196,9 @@ def _outcome(
             image = ((h.start(y) + 1) / 2).clamp(0, 1)
             return {"status": "ok", **_scores(image, photo, setting), "denoiser_calls": 0, "total_s": 0.0}
         result = restorer(y, seed=setting.seed + index)
-    except (ValueError, NotImplementedError) as refusal:
+    except (Undefined, NotImplementedError) as refusal:
         return {"status": UNDEFINED, "reason": str(refusal)}
-    except (RuntimeError, MemoryError, ArithmeticError) as problem:
+    except (RuntimeError, ValueError, MemoryError, ArithmeticError) as problem:
         return {"status": FAILED, "reason": f"{type(problem).__name__}: {problem}"}
     told = {name: result.stats[name] for name in _TOLD if name in result.stats}
     calls = result.stats["denoiser_calls"]

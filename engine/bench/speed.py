@@ -20,6 +20,7 @@ import torch
 
 from ..denoisers import BackendUnavailable
 from ..plan import compile
+from ..solvers import Undefined
 from .journal import Journal, Record, key
 from .machine import code, machine
 from .methods import Method
@@ -183,7 +184,7 @@ def _warmed(
                 noise=noise(task, setting),
                 **arguments(Cell(candidate.method, task), setting),
             )
-        except (ValueError, BackendUnavailable) as refusal:
+        except (Undefined, BackendUnavailable) as refusal:
             refused[candidate.label] = str(refusal)
             continue
         y = h.degrade(scene(candidate.batch, setting.size, setting.seed), noise(task, setting), setting.seed)

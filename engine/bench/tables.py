@@ -14,6 +14,7 @@ from typing import Any
 
 from ..files.problem import FileProblem, reason
 from ..priors import Prior
+from . import grids
 from .journal import Record
 from .machine import code, machine, versions
 
@@ -26,7 +27,7 @@ class Summary:
     """One cell over its images that ended well.
 
     mean, deviation: by metric; the deviation is that of a sample (n - 1), 0 for one image.   calls, seconds: an image's, means.
-    own: calls of the method where nothing cuts it down.
+    own: calls of the method where nothing cuts it down.   grid: noise levels, from, to and whose.   ran_on: backend, precision.
     troubles: status -> number of images that ended so.   reason: of the first trouble.
     """
 
@@ -34,6 +35,8 @@ class Summary:
     deviation: dict[str, float]
     calls: float
     own: int
+    grid: str
+    ran_on: str
     seconds: float
     images: int
     troubles: dict[str, int]
@@ -69,11 +72,18 @@ def summary(records: Sequence[Record]) -> Summary:
         deviation={m: statistics.stdev([r[m] for r in well]) if len(well) > 1 else 0.0 for m in found},
         calls=statistics.fmean(r["denoiser_calls"] for r in well) if well else 0.0,
         own=max((r["own_calls"] for r in well), default=0),
+        grid=_each(grids.told(r) for r in well),
+        ran_on=_each(f"{r['backend']} {r['precision']}" for r in well if "backend" in r),
         seconds=statistics.fmean(r["total_s"] for r in well) if well else 0.0,
         images=len(records),
         troubles=troubles,
         reason=next((str(r.get("reason", "")) for r in records if r["status"] != "ok"), ""),
     )
+
+
+def _each(texts: Iterable[str]) -> str:
+    """The different ones, for images that did not all run alike."""
+    return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -96,6 +106,18 @@ def facts(prior: Prior, what: dict[str, Any]) -> dict[str, Any]:
         "prior": {"name": prior.name, "digest": prior.digest},
         **what,
     }
+
+
+def fairness(told: dict[str, Any]) -> list[str]:
+    """What a reader has to know before comparing rows."""
+    return [
+        "- noise levels: from, to, and whose. own: the range that the method's authors chose, for networks trained on FFHQ or "
+        "ImageNet. lmaps: the range of lmaps's preset row for the task; a preset that belongs to the prior "
+        f"({told['prior']['name']}) was tuned for it and for few steps, and nothing else in this table was. So rows on one "
+        "range compare methods; rows on own compare whole set-ups, and mostly their ranges when calls are few",
+        "- equal calls are not equal seconds: passes backwards and the work between calls show in the seconds alone, and "
+        "backends differ (ran on)",
+    ]
 
 
 def preamble(title: str, known: dict[str, Any]) -> list[str]:

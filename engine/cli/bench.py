@@ -43,6 +43,12 @@ Perceptual = Annotated[
     str, typer.Option("--lpips", metavar="NAME", help="auto, off, lpips-alex, st-lpips-alex or st-lpips-vgg.")
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the tables and the journal.")]
+Grid = Annotated[
+    str,
+    typer.Option(
+        metavar="G", help="Noise levels: own (each method's), lmaps (those of its preset row), or both, a row each."
+    ),
+]
 EachSteps = Annotated[int | None, typer.Option(metavar="N", min=1, help="N of every method; their own if not given.")]
 
 SPEED = "lmaps lmaps:backend=torch ddrm diffpir"
@@ -58,6 +64,7 @@ def quality(
     size: Size = 128,
     steps: EachSteps = None,
     budget: Budget = 50,
+    grid: Grid = "own",
     noise: o.Noise = None,
     seed: o.Seed = 0,
     prior: o.PriorName = "photo",
@@ -89,7 +96,7 @@ def quality(
             threads=threads,
         )
         photos = c.load_photos(images, size, count)
-        cells = of_quality.plan(c.make_methods(methods), c.make_tasks(tasks))
+        cells = of_quality.plan(c.make_methods(methods, grid), c.make_tasks(tasks))
         records, complete = c.run_cells(cells, photos, setting, target / "quality.jsonl")
         told = of_quality.known(setting, len(photos), complete, missing)
         lines = of_quality.report(told, records)
@@ -108,6 +115,7 @@ def frontier(
     count: Count = 2,
     size: Size = 256,
     budget: Budget = 0,
+    grid: Grid = "own",
     noise: o.Noise = None,
     seed: o.Seed = 0,
     prior: o.PriorName = "photo",
@@ -139,7 +147,7 @@ def frontier(
             threads=threads,
         )
         photos = c.load_photos(images, size, count)
-        chosen = c.make_methods(methods or [FRONTIER])
+        chosen = c.make_methods(methods or [FRONTIER], grid)
         cells = of_time.plan(chosen, c.make_tasks([task])[0], c.whole_numbers(steps, "--steps"))
         records, complete = c.run_cells(cells, photos, setting, target / "frontier.jsonl")
         told = of_quality.known(setting, len(photos), complete, None)
@@ -161,6 +169,7 @@ def speed(
     size: Size = 256,
     steps: EachSteps = None,
     budget: Budget = 0,
+    grid: Grid = "own",
     noise: o.Noise = None,
     seed: o.Seed = 0,
     prior: o.PriorName = "photo",
@@ -194,7 +203,7 @@ def speed(
         name = c.make_tasks([task])[0]
         candidates = [
             of_speed.Candidate(method, batch)
-            for method in c.make_methods(methods or [SPEED])
+            for method in c.make_methods(methods or [SPEED], grid)
             for batch in c.whole_numbers(batches, "--batches")
         ]
         journal = c.open_journal(target / "speed.jsonl")

@@ -39,11 +39,19 @@ def _perceptual(name: str) -> tuple[Any, str | None]:
         return None, str(problem)
 
 
-def make_methods(given: Sequence[str] | None) -> list[Method]:
+def make_methods(given: Sequence[str] | None, grid: str) -> list[Method]:
+    """The methods, every setting of theirs looked at, on the noise levels that --grid asks for."""
+    from ..bench import grids
+    from ..bench.checked import check
     from ..bench.methods import everything, parse
 
+    choices = (grids.OWN, grids.LMAPS, grids.BOTH)
+    if grid not in choices:
+        raise Stop(f"--grid is one of {', '.join(choices)}, got {grid!r}")
     labels = dict.fromkeys(label for text in given or [] for label in text.split())
-    return [parse(label) for label in labels] if labels else everything()
+    methods = [parse(label) for label in labels] if labels else everything()
+    check(methods)
+    return grids.expand(methods, grid)
 
 
 def make_tasks(given: Sequence[str] | None) -> list[str]:

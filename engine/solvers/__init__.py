@@ -33,7 +33,7 @@ from importlib import import_module
 from typing import Any
 
 from ..operators.base import Operator
-from .base import Denoise, Shape, Solver, Step
+from .base import Denoise, Shape, Solver, Step, Undefined
 
 # name: module and class.
 _SOLVERS = {
@@ -58,7 +58,7 @@ _SOLVERS = {
     "fast-dips": ("fast_dips", "FastDIPS"),
 }
 
-__all__ = ["Denoise", "Solver", "Step", "available", "build", "get"]
+__all__ = ["Denoise", "Solver", "Step", "Undefined", "available", "build", "get"]
 
 
 def available() -> list[str]:
@@ -81,8 +81,8 @@ def get(name: str) -> type[Solver]:
 def build(name: str, operator: Operator, sigmas: Sequence[float], shape: Shape, **options: Any) -> Solver:
     """The solver `name` for one operator, schedule and picture shape [B, C, H, W].
 
-    Raises ValueError for an unknown name, an option out of range or an operator the method is not defined for, TypeError
-    for an option the solver does not have.
+    Raises ValueError for an unknown name or an option out of range, its subclass `Undefined` for an operator the method is
+    not defined for, TypeError for an option the solver does not have.
     """
     kind = get(name)
     try:

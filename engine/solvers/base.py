@@ -11,11 +11,19 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ..noise import standard_normal
+from ..operators import checks
 from ..transition import transition
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 # Draws of noise that one step can tell apart.
 DRAWS = 2**16
+
+
+class Undefined(ValueError):
+    """A method has no meaning for this operator or measurement, whatever its options: what `lmaps bench` tells as "undefined".
+
+    Options out of range are a plain ValueError.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,16 @@ def check_rho(rho: float) -> float:
     if not 0 <= rho <= 1:
         raise ValueError(f"rho must lie in [0, 1] (1 re-noises fully, 0 is deterministic), got {rho}")
     return rho
+
+
+def check_noisy(noise: float, solver: str, instead: str) -> float:
+    """sigma_y of a method that weighs by the likelihood. Raises `Undefined` for 0, ValueError for what is no deviation."""
+    if checks.real(noise, "noise", 0) == 0:
+        raise Undefined(
+            f"solver {solver!r} weighs by p(y | x), which noise=0 leaves without a density: give the measurement's noise "
+            f"(a small one, such as 0.001, if it has none), or use {instead}"
+        )
+    return float(noise)
 
 
 SolverFactory = Callable[..., Solver]

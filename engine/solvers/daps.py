@@ -21,7 +21,7 @@ from .. import schedules
 from ..local_map.settings import geometric
 from ..operators import checks
 from ..operators.base import LinearOperator, Operator, Spectrum
-from .base import DRAWS, Shape, Solver, Step
+from .base import DRAWS, Shape, Solver, Step, Undefined
 from .flow import flow
 
 CHAINS = ("auto", "loop", "collapsed")
@@ -131,12 +131,12 @@ class DAPS(Solver):
 
 
 def _collapsible(operator: Operator, shape: Shape, chain: str) -> Spectrum | None:
-    """The basis in which the chain is to be collapsed, else None. Raises ValueError when it was asked for and cannot be."""
+    """The basis in which the chain is to be collapsed, else None. Raises `Undefined` when it was asked for and cannot be."""
     if chain == "loop":
         return None
     basis = operator.spectrum(tuple(shape)) if isinstance(operator, LinearOperator) else None
     if basis is None and chain == "collapsed":
-        raise ValueError(
+        raise Undefined(
             f'chain="collapsed" needs a linear operator with a cheap basis, {type(operator).__name__} has none: '
             'use chain="loop" or "auto"'
         )

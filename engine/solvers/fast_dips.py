@@ -24,7 +24,7 @@ from torch import Tensor
 from .. import schedules
 from ..operators import checks
 from ..operators.base import LinearOperator, Operator
-from .base import Shape, Solver, Step
+from .base import Shape, Solver, Step, Undefined
 
 NUDGE = 1e-3
 HALVINGS = 8
@@ -50,7 +50,7 @@ class FastDIPS(Solver):
         backtrack: bool = True,
     ) -> None:
         if not operator.differentiable:
-            raise ValueError(
+            raise Undefined(
                 f"solver 'fast-dips' searches along gradients of H, and {type(operator).__name__} is not differentiable: use "
                 "lmaps, diffpir or red-diff"
             )

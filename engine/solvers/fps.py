@@ -22,7 +22,7 @@ from torch import Tensor
 from .. import schedules
 from ..operators import checks
 from ..operators.base import Operator
-from .base import Shape, Solver, Step, ddim_rho
+from .base import Shape, Solver, Step, check_noisy, ddim_rho
 from .linear import UNSEEN, Normal, diagonal
 from .particles import gather, log_normal, pick
 
@@ -52,7 +52,7 @@ class FPS(Solver):
     ) -> None:
         self.operator, self.basis = diagonal(operator, self.name, shape)
         self.normal = Normal(self.operator, shape)
-        self.noise = checks.real(noise, "noise", 0, open_low=True)
+        self.noise = check_noisy(noise, self.name, "lmaps, ddrm or ddnm")
         self.particles = checks.whole(particles, "particles", 1, 10_000)
         self.eta = checks.real(eta, "eta", 0, 1, open_low=True)
         self.share = None if share is None else checks.real(share, "share", 0, 1, open_low=True)

@@ -23,7 +23,7 @@ from torch import Tensor
 from .. import schedules
 from ..operators import checks
 from ..operators.base import Operator
-from .base import Shape, Solver, Step, ddim_rho, step_to
+from .base import Shape, Solver, Step, check_noisy, ddim_rho, step_to
 from .dps import vp_scale
 from .gradient import norms, pull_back
 
@@ -46,10 +46,11 @@ class LGD(Solver):
         average: str = "loss",
     ) -> None:
         self.operator = operator
-        self.noise = checks.real(noise, "noise", 0, open_low=True)
         self.samples = checks.whole(samples, "samples", 1)
         self.scale = checks.real(scale, "scale", 0)
         self.average = checks.one_of(average, "average", ("loss", "likelihood"))
+        weighs = self.average == "likelihood"
+        self.noise = check_noisy(noise, self.name, 'average="loss"') if weighs else checks.real(noise, "noise", 0)
 
     @classmethod
     def schedule(cls, steps: int | None) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..local_map.reference import solve_regularised
 from ..operators.base import LinearOperator, Operator, Spectrum
 from ..settings import largest_eigenvalue
-from .base import Shape
+from .base import Shape, Undefined
 
 # Eigenvalues of H^T H below this share of the largest count as zero, as in `LinearOperator.pinv`.
 CUTOFF = 1e-6
@@ -20,21 +20,21 @@ CG_ITERATIONS = 100
 
 
 def linear(operator: Operator, solver: str) -> LinearOperator:
-    """The operator, if it is linear. Raises ValueError naming the solver, the operator and what to use instead."""
+    """The operator, if it is linear. Raises `Undefined` naming the solver, the operator and what to use instead."""
     if isinstance(operator, LinearOperator):
         return operator
-    raise ValueError(
+    raise Undefined(
         f"solver {solver!r} is for linear operators, and {type(operator).__name__} is not one: "
         "use lmaps, daps, sitcom, dps, diffpir, red-diff or dcdp"
     )
 
 
 def diagonal(operator: Operator, solver: str, shape: Shape) -> tuple[LinearOperator, Spectrum]:
-    """The operator and its basis, if it has one. Raises ValueError naming the solver, the operator and the mend."""
+    """The operator and its basis, if it has one. Raises `Undefined` naming the solver, the operator and the mend."""
     h = linear(operator, solver)
     basis = h.spectrum(tuple(shape))
     if basis is None:
-        raise ValueError(
+        raise Undefined(
             f"solver {solver!r} works on the singular values of H, and {type(operator).__name__} has no cheap basis: "
             'use padding="circular" for a blur, or a solver that does without (lmaps, daps, diffpir, pigdm)'
         )

@@ -11,7 +11,7 @@ from ..local_map import LocalMAP, build
 from ..local_map.settings import DataGradient
 from ..operators.base import Operator
 from ..transition import kernel_name
-from .base import Shape, Solver, Step, check_rho
+from .base import Shape, Solver, Step, Undefined, check_rho
 
 
 class LMAPS(Solver):
@@ -38,7 +38,10 @@ class LMAPS(Solver):
         self.rho = check_rho(rho)
         self.settings = LocalMAP(k1, k2, eta, inner_steps, strategy, data_gradient)
         self._transition = kernel_name(operator.device)
-        self.local_map = build(operator, self.settings, sigmas, shape, largest)
+        try:
+            self.local_map = build(operator, self.settings, sigmas, shape, largest)
+        except ValueError as refusal:
+            raise Undefined(str(refusal)) from refusal
 
     def observe(self, y: Tensor) -> Any:
         return self.local_map.observe(y)

@@ -26,7 +26,7 @@ from torch import Tensor
 from .. import schedules
 from ..operators import checks
 from ..operators.base import LinearOperator, Operator
-from .base import Shape, Solver, Step, ddim_rho, step_to
+from .base import Shape, Solver, Step, Undefined, ddim_rho, step_to
 from .gradient import pull_back
 from .linear import Normal
 
@@ -106,7 +106,7 @@ class PiGDM(Solver):
 def _check_same_shape(operator: Operator, shape: Shape) -> None:
     measured = tuple(operator(torch.zeros((1, *shape[1:]), device=operator.device)).shape[1:])
     if measured != tuple(shape[1:]):
-        raise ValueError(
+        raise Undefined(
             f"solver 'pigdm' needs a pseudo-inverse, and {type(operator).__name__} is not linear and has none: use lmaps, "
             "daps, sitcom, dps or red-diff"
         )

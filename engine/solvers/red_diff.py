@@ -21,7 +21,7 @@ from .. import schedules
 from ..operators import checks
 from ..operators.base import Operator
 from .adam import Adam
-from .base import Shape, Solver, Step
+from .base import Shape, Solver, Step, Undefined
 
 BETAS = (0.9, 0.99)
 
@@ -77,4 +77,4 @@ class REDdiff(Solver):
         try:
             return self.operator.start(y)
         except NotImplementedError as problem:
-            raise ValueError(f'solver "red-diff" cannot start: {problem}; use start="zero"') from problem
+            raise Undefined(f'solver "red-diff" cannot start: {problem}; use start="zero"') from problem

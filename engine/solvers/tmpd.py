@@ -20,7 +20,7 @@ from torch import Tensor
 from .. import schedules
 from ..operators import checks
 from ..operators.base import Operator
-from .base import Shape, Solver, Step, ddim_rho, step_to
+from .base import Shape, Solver, Step, check_noisy, ddim_rho, step_to
 from .gradient import pull_back
 from .linear import linear
 
@@ -46,7 +46,7 @@ class TMPD(Solver):
         cg_steps: int = 20,
     ) -> None:
         self.operator = linear(operator, self.name)
-        self.noise = checks.real(noise, "noise", 0, open_low=True)
+        self.noise = check_noisy(noise, self.name, "lmaps, pigdm or ddnm")
         self.covariance = checks.one_of(covariance, "covariance", ("row-sum", "full"))
         self.cg_steps = checks.whole(cg_steps, "cg_steps", 1)
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..operators import checks
 from ..operators.base import LinearOperator, Operator
-from .base import Shape, Solver, Step, check_rho
+from .base import Shape, Solver, Step, Undefined, check_noisy, check_rho
 from .gradient import pull_back
 from .linear import Normal, curvature
 
@@ -50,7 +50,7 @@ class VMLMAP(Solver):
         rho: float = 1.0,
     ) -> None:
         self.operator = operator
-        self.noise = checks.real(noise, "noise", 0, open_low=True)
+        self.noise = check_noisy(noise, self.name, "lmaps, ddnm or dmplug")
         self.inner_steps = checks.whole(inner_steps, "inner_steps", 1)
         self.lr = checks.real(lr, "lr", 0, open_low=True)
         self.probes = checks.whole(probes, "probes", 0)
@@ -58,7 +58,7 @@ class VMLMAP(Solver):
         self.normal = Normal(operator, shape) if isinstance(operator, LinearOperator) else None
         self.precondition = self.normal is not None if precondition is None else precondition
         if self.normal is None and (self.precondition or self.probes):
-            raise ValueError(
+            raise Undefined(
                 f"precondition and probes of solver 'vml-map' need a linear operator, {type(operator).__name__} is not one"
             )
         self.bound = curvature(operator, shape)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lmaps.engine import solvers, tasks
-from lmaps.engine.bench import photos, published
+from lmaps.engine.bench import grids, photos, published
+from lmaps.engine.bench.checked import check
 from lmaps.engine.bench.methods import everything, parse
 from lmaps.engine.files import Picture, write_image
 
@@ -36,6 +37,53 @@ def test_a_word_is_a_solver_and_its_settings() -> None:
 def test_words_that_are_none(word: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse(word)
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("daps:chian=loop", "did you mean 'chain'"),
+        ("daps:noise=0.1", "use --noise"),
+        ("sitcom:inner_steps=abc", "inner_steps takes a whole number, got 'abc'"),
+        ("fps:particles=0", "particles must be a whole number from 1"),
+        ("lmaps:steps=0", "steps must be a whole number"),
+        ("daps:lr=true", "lr takes a number, got True"),
+        ("daps:chain=lop", "chain must be one of"),
+        ("dps:clip=1", "clip takes true or false"),
+        ("ddrm:grid=lmap", "grid takes 'own', 'lmaps', got 'lmap'"),
+        ("ddrm:sigma_max=-1", "need sigma_max > sigma_min > 0"),
+        ("lmaps:k1=-1", "k1 must be"),
+        ("lmaps:largest=1", "lmaps has no option 'largest'"),
+    ],
+)
+def test_settings_are_looked_at_before_anything_runs(word: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as told:
+        check([parse("start"), parse(word)])
+    assert f"method {word!r}" in str(told.value)
+
+
+def test_settings_that_some_task_allows_are_let_through() -> None:
+    words = (
+        "lmaps:strategy=stepped daps:chain=collapsed,steps=9 sitcom:penalty=1 lmaps:inner_steps=exact ddrm:sigma_max=2"
+    )
+    check([parse(word) for word in f"{words} vml-map:precondition=true fps:share=0.5,grid=lmaps".split()])
+    check(everything())
+
+
+def test_methods_are_put_on_lmapss_noise_levels() -> None:
+    methods = [parse(word) for word in ("start", "lmaps", "ddrm", "daps:steps=9", "dps:grid=own", "tmpd:sigma_max=3")]
+    assert [m.label for m in grids.expand(methods, "both")] == [
+        *("start", "lmaps", "ddrm", "ddrm:grid=lmaps", "daps:steps=9", "daps:steps=9,grid=lmaps"),
+        *("dps:grid=own", "tmpd:sigma_max=3"),
+    ]
+    moved = grids.expand(methods, "lmaps")[2]
+    assert moved.label == "ddrm:grid=lmaps"
+    assert moved.options == {}
+    assert grids.ends(moved, "sr4", "photo") == (0.7, 0.03)
+    assert grids.ends(parse("ddrm"), "sr4", "photo") is None
+    top, bottom = grids.ends(parse("daps:sigma_min=0.5"), "sr4", "photo") or (0, 0)
+    assert (top, bottom) == pytest.approx((100, 0.5))
+    assert grids.expand(methods, "own") == methods
 
 
 def write(path: Path, height: int, width: int, value: float) -> None:

@@ -58,6 +58,41 @@ def test_a_record_is_what_the_engine_gives(setting: Setting, tmp_path: Path) -> 
     assert record["config"]["image"] != second["config"]["image"]
 
 
+def test_a_method_runs_on_lmapss_noise_levels(setting: Setting, tmp_path: Path) -> None:
+    photo_set = replace(setting, preset="photo", steps=None, budget=6)
+    words = "lmaps ddrm ddrm:grid=lmaps daps:grid=lmaps ddrm:sigma_max=2,sigma_min=0.1 start"
+    records, _ = go(words, "sr4", photo_set, Journal(tmp_path / "j"))
+    assert [r["status"] for r in records] == ["ok"] * 6
+    ours, own, moved, sampled, given, _ = records
+    assert (ours["sigma_max"], moved["sigma_max"], sampled["sigma_max"]) == pytest.approx((0.7, 0.7, 0.7))
+    assert moved["sigma_min"] == pytest.approx(ours["sigma_min"])
+    assert own["sigma_max"] > 100
+    assert given["sigma_max"] == pytest.approx(2)
+    assert all(r["denoiser_calls"] <= 6 for r in records)
+    assert own["psnr"] != moved["psnr"]
+    page = "\n".join(quality.report(quality.known(photo_set, 1, True, "off"), records))
+    for part in (
+        "0.7 to 0.05",
+        ", lmaps | torch float32 |",
+        ", own | torch float32 |",
+        "equal calls are not equal seconds",
+    ):
+        assert part in page, part
+
+
+@pytest.mark.parametrize("word", ["fps:particles=0", "ddrm:eta=7"])
+def test_a_bad_value_is_no_undefined_method(setting: Setting, tmp_path: Path, word: str) -> None:
+    with pytest.raises(ValueError, match=word.partition(":")[2].partition("=")[0]):
+        go(word, "sr4", setting, Journal(tmp_path / "j"))
+
+
+def test_methods_that_need_noise_say_so(setting: Setting, tmp_path: Path) -> None:
+    quiet = replace(setting, noise=0.0, steps=None, budget=2)
+    records, _ = go("tmpd fps mcg-diff vml-map lgd ddrm", "sr4", quiet, Journal(tmp_path / "j"))
+    assert [r["status"] for r in records] == [*["undefined"] * 4, "ok", "ok"]
+    assert all(f"solver '{r['method']}'" in r["reason"] and "or use" in r["reason"] for r in records[:4])
+
+
 def test_what_is_done_is_not_done_again(setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = go("start ddrm", "sr4", setting, Journal(tmp_path / "j"))
     longer, seen = go("start ddrm diffpir", "sr4", setting, Journal(tmp_path / "j"), count=2)

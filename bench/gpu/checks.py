@@ -142,9 +142,7 @@ def _against_cpu(bench: Bench, task: str) -> None:
     if task in CHANCY:
         bench.skip(what, f"rounding decides: {decibels:.1f} dB apart")
     else:
-        bench.check(
-            f"{what}: at least 45 dB", decibels >= 45, f"{decibels:.1f} dB, TF32 in convolutions as torch is set"
-        )
+        bench.check(f"{what}: at least 45 dB", decibels >= 45, f"{decibels:.1f} dB")
 
 
 def _chosen_differently(a: lmaps.Restorer, b: lmaps.Restorer) -> str:

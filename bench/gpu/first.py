@@ -23,8 +23,9 @@ def main() -> None:
     torch_there = time.perf_counter()
     import lmaps
 
-    backend = {} if given.device == "cuda" else {"backend": "torch", "precision": "float32"}
-    restorer = lmaps.compile(TASK, size=(given.size, given.size), steps=STEPS, device=given.device, **backend)  # type: ignore[arg-type]
+    precision = "auto" if given.device == "cuda" else "float32"
+    size = (given.size, given.size)
+    restorer = lmaps.compile(TASK, size=size, steps=STEPS, device=given.device, backend="torch", precision=precision)
     compiled = time.perf_counter()
     y = restorer.operator.degrade(torch.zeros(restorer.shape, device=given.device), 0.05)
     image = restorer(y).image.cpu()

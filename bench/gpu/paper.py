@@ -41,7 +41,7 @@ def _run(bench: Bench, prior: Any, batch: int, graph: Any) -> None:
         batch=batch,
         asked=str(graph),
         N=steps,
-        K=100,
+        K=facts.pop("K"),
         seconds=facts.pop("seconds"),
         seconds_an_image=whole.seconds / batch,
         **facts,

@@ -36,6 +36,7 @@ class Whole:
     def facts(self) -> dict[str, Any]:
         """For a row of a table."""
         return {
+            "K": self.stats.get("inner_steps"),
             "seconds": self.seconds,
             "p90": percentile(self.times, 0.9),
             "p99": percentile(self.times, 0.99),

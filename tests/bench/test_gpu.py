@@ -16,7 +16,21 @@ from torch import nn
 
 import lmaps
 from bench.gpu import __main__ as main
-from bench.gpu import build, checks, clock, denoisers, figures, kernels, networks, plan, report, stand_ins
+from bench.gpu import (
+    build,
+    checks,
+    clock,
+    compiled,
+    denoisers,
+    figures,
+    kernels,
+    networks,
+    pictures,
+    plan,
+    report,
+    stand_ins,
+    whole,
+)
 from bench.gpu.bench import Bench, NotHere
 from lmaps.engine import graph_choice
 from lmaps.engine.denoisers import open_denoiser
@@ -183,6 +197,42 @@ def test_a_captured_call_is_replayed_and_compared(gpu: Bench, rows: Any) -> None
     (check,), (call,) = rows()["checks"], rows()["calls"]
     assert check["result"] == "ok"
     assert (call["peak_gib"], call["tflops"]) == (1.0, pytest.approx(1 / call["ms"]))
+
+
+def test_nothing_but_its_own_section_compiles(bench: Bench) -> None:
+    """ "auto" would time torch.compile for every shape; a prior made of a module is not even remembered."""
+    assert bench.engine == {"device": "cpu", "backend": "torch", "precision": "float32"}
+    bench.on_gpu = True
+    assert bench.engine == {"device": "cpu", "backend": "torch"}
+
+
+def test_rows_say_their_inner_steps(bench: Bench) -> None:
+    prior = lmaps.load_prior("photo")
+    for task, asked in (("sr4", {"inner_steps": 7}), ("jpeg", {})):
+        restorer = whole.compiled(bench, task, pictures.operator(task, bench), prior, steps=2, **asked)
+        facts = whole.Whole([1.0], 0.1, 2, {**restorer.compiled, "status": "ok"}).facts()
+        assert facts["K"] == restorer.solver.settings.inner_steps  # type: ignore[attr-defined]
+    assert not any("K = " in title for title in report.TITLES.values())
+
+
+def test_auto_is_tried_once_and_remembered(gpu: Bench, rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Opened:
+        def describe(self) -> dict[str, Any]:
+            return {"backend": "torch-compile", "milliseconds": {"torch": 2.0, "torch-compile": 1.0}}
+
+    def open_here(*_: Any, backend: str, **options: Any) -> Opened:
+        asked.append(backend)
+        return Opened()
+
+    monkeypatch.setattr(compiled, "open_here", open_here)
+    compiled._auto(gpu)
+    assert asked == ["auto", "auto"]
+    assert [(row["state"], row["chosen"]) for row in rows()["auto"]] == [
+        ("timed", "torch-compile"),
+        ("remembered", "torch-compile"),
+    ]
 
 
 def test_graphs_are_compared_with_the_eager_image(gpu: Bench, rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
         noise = self.embedding(c_noise)
-        h = self.stem(self.unshuffle(x))
+        h = self.stem(self._follow(self.unshuffle(x)))
         skips = []
         for blocks, shrink in zip(self.down, self.shrink, strict=True):
             for block in blocks:  # type: ignore[attr-defined]
@@ -122,8 +122,21 @@ class UNet(nn.Module):
         for block in self.bottom:
             h = block(h, noise)
         for blocks, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
-            h = grow(h) + skips.pop()
+            h = self._follow(grow(h)) + skips.pop()
             for block in blocks:  # type: ignore[attr-defined]
                 h = block(h, noise)
         out: Tensor = self.shuffle(self.head(h))
         return out
+
+    def _follow(self, h: Tensor) -> Tensor:
+        """h in the layout of the weights: on CUDA the (un)shuffles answer in NCHW whatever they are given, and all that
+        comes after would stay so. The weights say it, not x: their strides are plain numbers also while exporting.
+        """
+        if _is_channels_last(self.stem.weight):
+            return h.contiguous(memory_format=torch.channels_last)
+        return h
+
+
+def _is_channels_last(weight: Tensor) -> bool:
+    """False for what is both, as a tensor of one channel is."""
+    return weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()

@@ -8,11 +8,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import shutil
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from .run import Run
@@ -20,39 +24,63 @@ if TYPE_CHECKING:
 PART_BYTES = 15_000_000
 TOTAL_BYTES = 60_000_000
 INDEX = "carried.json"
-# Of the average and of the model, best first: the average is what is exported, so it is rounded last.
-PRECISIONS = ((torch.float32, torch.float32), (torch.float32, torch.float16), (torch.float16, torch.float16))
+LOG = "log.jsonl"
+ASIDE = ".new"
+# Of the average and of the model, best first: the average is what is exported, so it is rounded last. Without the model
+# the next run begins both with the average.
+PRECISIONS = (
+    (torch.float32, torch.float32),
+    (torch.float32, torch.float16),
+    (torch.float16, torch.float16),
+    (torch.float16, None),
+)
 
 
-def write(folder: Path, run: Run, *, total: int = TOTAL_BYTES, part: int = PART_BYTES) -> None:
+def write(folder: Path, run: Run, *, total: int = TOTAL_BYTES, part: int = PART_BYTES, log: Path | None = None) -> None:
     """Write the run's model, average, recipe and random state in parts of at most `part` bytes, `total` in all.
 
-    In float32 if that fits, else the model, then the average too, in float16. Parts of an earlier state are replaced.
-    Raises ValueError where even float16 is too large.
+    In float32 if that fits, else the model, then the average too, in float16, else the average alone. `log` is copied.
+    What an earlier call left stays whole until all of this is written beside it: a machine may go at any moment.
+    Raises ValueError where even the average alone is too large.
     """
-    for average, model in PRECISIONS:
-        data = _packed(run, average, model)
-        if len(data) <= total:
-            break
-    else:
-        raise ValueError(
-            f"the weights take {len(data):,} bytes in float16, more than the {total:,} that may be carried"
-        )
+    data, average, model = _fitting(run, total)
     folder.mkdir(parents=True, exist_ok=True)
-    for old in [folder / INDEX, *folder.glob("part-*.bin")]:
-        old.unlink(missing_ok=True)
     parts = {}
     for number, first in enumerate(range(0, len(data), part)):
         piece = data[first : first + part]
         name = f"part-{number:02d}.bin"
-        (folder / name).write_bytes(piece)
+        (folder / (name + ASIDE)).write_bytes(piece)
         parts[name] = hashlib.sha256(piece).hexdigest()
     index = {"seen": run.seen, "average": str(average), "model": str(model), "parts": parts}
-    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    (folder / (INDEX + ASIDE)).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    if log is not None and log.is_file():
+        shutil.copyfile(log, folder / (LOG + ASIDE))
+    _take_over(folder, parts)
+
+
+def _take_over(folder: Path, parts: Iterable[str]) -> None:
+    """The files written aside in place of the earlier ones: a few renames, and nothing slow between them."""
+    for file in sorted(folder.glob(f"*{ASIDE}")):
+        os.replace(file, folder / file.name.removesuffix(ASIDE))
+    for old in folder.glob("part-*.bin"):
+        if old.name not in parts:
+            old.unlink()
+
+
+def _fitting(run: Run, total: int) -> tuple[bytes, torch.dtype, torch.dtype | None]:
+    """The state as bytes, at the best of PRECISIONS that fits."""
+    for average, model in PRECISIONS:
+        data = _packed(run, average, model)
+        if len(data) <= total:
+            return data, average, model
+    raise ValueError(f"the average takes {len(data):,} bytes in float16, more than the {total:,} that may be carried")
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """recipe, seen, device, model, average and generator. Raises FileNotFoundError or ValueError naming what is wrong."""
+    """recipe, seen, seconds, device, model (where there was room), average and generator.
+
+    Raises FileNotFoundError or ValueError naming what is wrong.
+    """
     if not (folder / INDEX).is_file():
         raise FileNotFoundError(f"{folder} holds no {INDEX}: it is no folder that --carry wrote")
     pieces = []
@@ -65,15 +93,22 @@ def read(folder: Path) -> dict[str, Any]:
     return state
 
 
-def _packed(run: Run, average: torch.dtype, model: torch.dtype) -> bytes:
+def _packed(run: Run, average: torch.dtype, model: torch.dtype | None) -> bytes:
     state = {
         "recipe": asdict(run.recipe),
         "seen": run.seen,
+        "seconds": run.seconds,
         "device": run.device.type,
-        "model": {key: value.cpu().to(model) for key, value in run.model.state_dict().items()},
-        "average": {key: value.cpu().to(average) for key, value in run.average.state_dict().items()},
+        "average": _narrowed(run.average, average),
         "generator": run.generator.get_state().cpu(),
     }
+    if model is not None:
+        state["model"] = _narrowed(run.model, model)
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
+
+
+def _narrowed(module: nn.Module, kind: torch.dtype) -> dict[str, Tensor]:
+    """Matrices and kernels as `kind`, what has one axis as it is: as an exported prior holds them."""
+    return {k: v.cpu().to(kind) if v.ndim > 1 else v.cpu() for k, v in module.state_dict().items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from .recipe import Optimizers, Recipe
+from .optimizers import Optimizers
+from .recipe import Recipe
 
 
 def save(
@@ -18,15 +20,20 @@ def save(
     *,
     recipe: Recipe,
     seen: int,
+    seconds: float,
     model: nn.Module,
     average: nn.Module,
     optimizers: Optimizers,
     generator: torch.Generator,
 ) -> None:
-    """Write the whole state of a run to `path`, by way of a temporary file so that a half-written one is never left."""
+    """Write the whole state of a run to `path`, by way of a temporary file so that a half-written one is never left.
+
+    What was there before is kept beside it, as `NAME.previous.pt`.
+    """
     state = {
         "recipe": asdict(recipe),
         "seen": seen,
+        "seconds": seconds,
         "model": model.state_dict(),
         "average": average.state_dict(),
         "optimizers": optimizers.state_dict(),
@@ -35,7 +42,23 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
+    _keep(path)
     os.replace(partial, path)
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the one at `path` is kept."""
+    return path.with_suffix(".previous.pt")
+
+
+def _keep(path: Path) -> None:
+    """A second name for the file at `path`, which keeps its own: at no moment is there none."""
+    if path.is_file():
+        previous(path).unlink(missing_ok=True)
+        try:
+            os.link(path, previous(path))
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, previous(path))
 
 
 def load(path: Path, device: torch.device) -> dict[str, Any]:

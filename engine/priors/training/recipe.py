@@ -1,4 +1,4 @@
-"""What a training run is made of: its settings, its noise levels, its optimiser, its loss."""
+"""What a training run is made of: its settings, its noise levels, its loss."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ class Recipe:
     """Settings of a run; with the seed they reproduce it.
 
     images:    crops seen in all. The last `cooldown` share of them lets the learning rate fall to zero.
+    total_minutes: the length in minutes of all chunks together, in place of images; 0: images say it. The same share of
+               them lets the rate fall, so a run ends with rate zero however fast the machine is.
     crop:      side of a training crop in pixels, a multiple of the network's.
     muon_rate: learning rate of the convolutions (Muon); rate: of everything else (AdamW).
     ema_images: half-life of the weight average, in crops.
@@ -37,6 +39,7 @@ class Recipe:
     seed: int = 0
     warmup_from: int = 0
     started_from: str = ""
+    total_minutes: float = 0.0
 
     def __post_init__(self) -> None:
         if self.crop % self.network.multiple:
@@ -45,12 +48,21 @@ class Recipe:
             raise ValueError(f"images must be at least one batch, got images={self.images}, batch={self.batch}")
         if not 0 <= self.cooldown <= 1:
             raise ValueError(f"cooldown must lie in [0, 1], got {self.cooldown}")
+        if self.total_minutes < 0:
+            raise ValueError(f"total_minutes must not be negative, got {self.total_minutes}")
 
-    def rate_factor(self, seen: int) -> float:
-        """Share of the full learning rate after `seen` crops: up in a line, level, down in a line."""
+    def finished(self, seen: int, seconds: float) -> bool:
+        return seconds >= 60 * self.total_minutes if self.total_minutes else seen >= self.images
+
+    def rate_factor(self, seen: int, seconds: float = 0.0) -> float:
+        """Share of the full learning rate after `seen` crops and `seconds`: up in a line, level, down in a line."""
         up = min(1.0, (seen - self.warmup_from + self.batch) / max(self.warmup_images, 1))
-        left = (self.images - seen) / max(self.cooldown * self.images, 1e-9)
-        return max(0.0, min(up, left, 1.0))
+        if self.total_minutes:
+            length, done = 60 * self.total_minutes, seconds
+        else:
+            length, done = self.images, seen
+        down = (length - done) / max(self.cooldown * length, 1e-9)
+        return max(0.0, min(up, down, 1.0))
 
     def ema_decay(self, seen: int) -> float:
         """Weight of the old average at one step; the half-life grows with the run so that the start is forgotten."""
@@ -93,44 +105,3 @@ def denoising_loss(denoiser: nn.Module, clean: Tensor, sigma: Tensor, noise: Ten
     c_out = s * sigma_data / (s.square() + sigma_data**2).sqrt()
     error = (denoiser(clean + s * noise, sigma) - clean) / c_out
     return error.square().mean()
-
-
-class Optimizers:
-    """Muon for the convolutions, AdamW for the rest, stepped together.
-
-    torch's Muon takes matrices. A convolution's weight [out, in, k, k] is handed over as the matrix [out, in k k] that
-    shares its memory; its gradient is viewed the same way before each step.
-    """
-
-    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
-        convolutions = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d)]
-        chosen = {id(w) for w in convolutions}
-        others = [p for p in model.parameters() if id(p) not in chosen]
-        self._pairs = [(w, nn.Parameter(w.detach().view(w.shape[0], -1))) for w in convolutions]
-        self.muon = torch.optim.Muon(
-            [matrix for _, matrix in self._pairs],
-            lr=recipe.muon_rate,
-            weight_decay=recipe.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        )
-        self.adamw = torch.optim.AdamW(others, lr=recipe.rate, weight_decay=0.0, betas=(0.9, 0.99))
-        self._rates = (recipe.muon_rate, recipe.rate)
-
-    def step(self, factor: float) -> None:
-        for optimizer, rate in zip((self.muon, self.adamw), self._rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
-        for weight, matrix in self._pairs:
-            assert weight.grad is not None
-            matrix.grad = weight.grad.reshape(matrix.shape)
-            weight.grad = None
-        self.muon.step()
-        self.adamw.step()
-        self.adamw.zero_grad()
-
-    def state_dict(self) -> dict[str, object]:
-        return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
-
-    def load_state_dict(self, state: dict[str, dict[str, object]]) -> None:
-        self.muon.load_state_dict(state["muon"])
-        self.adamw.load_state_dict(state["adamw"])

@@ -14,12 +14,13 @@ from ..edm import EDMDenoiser
 from ..unet import UNet, UNetConfig
 from . import carry, checkpoint
 from .data import PhotoBank
-from .recipe import Optimizers, Recipe, denoising_loss, draw_sigma
+from .optimizers import Optimizers
+from .recipe import Recipe, denoising_loss, draw_sigma
 
 
 @dataclass
 class Run:
-    """Model, weight average, optimisers and random state, after `seen` crops."""
+    """Model, weight average, optimisers and random state, after `seen` crops and `seconds` of all chunks together."""
 
     recipe: Recipe
     device: torch.device
@@ -28,12 +29,15 @@ class Run:
     optimizers: Optimizers
     generator: torch.Generator
     seen: int = 0
+    seconds: float = 0.0
 
     @classmethod
     def start(cls, recipe: Recipe, device: torch.device) -> Run:
         """From random weights, drawn from the recipe's seed."""
         torch.manual_seed(recipe.seed)
-        model = EDMDenoiser(UNet(recipe.network), recipe.sigma_data).to(device)
+        model = EDMDenoiser(UNet(recipe.network), recipe.sigma_data)
+        # The annotations of Module.to leave out memory_format, which its documentation has.
+        model.to(device, memory_format=weight_layout(device))  # type: ignore[call-overload]
         generator = torch.Generator(device).manual_seed(recipe.seed)
         return cls(recipe, device, model, copy.deepcopy(model), Optimizers(model, recipe), generator)
 
@@ -46,7 +50,7 @@ class Run:
         run.average.load_state_dict(state["average"])
         run.optimizers.load_state_dict(state["optimizers"])
         run.generator.set_state(state["generator"].cpu())
-        run.seen = state["seen"]
+        run.seen, run.seconds = state["seen"], state.get("seconds", 0.0)
         return run
 
     @classmethod
@@ -73,17 +77,20 @@ class Run:
 
     @classmethod
     def from_carried(cls, folder: Path, device: torch.device, changes: dict[str, Any]) -> Run:
-        """Go on from what `carry.write` carried away: all but the optimisers, whose rate warms up again."""
+        """Go on from what `carry.write` carried away: all but the optimisers, whose rate warms up again.
+
+        Where only the average was carried, the model begins as the average.
+        """
         state = carry.read(folder)
         recipe = saved_recipe(state["recipe"])
         run = cls.start(replace(recipe, warmup_from=state["seen"], **changes), device)
-        run._take(state["model"], state["average"])
+        run._take(state.get("model", state["average"]), state["average"])
         # A generator's state fits only the kind of device that it came from; elsewhere the crops are drawn anew.
         if state["device"] == device.type:
             run.generator.set_state(state["generator"].cpu())
         else:
             run.generator.manual_seed(recipe.seed + state["seen"])
-        run.seen = state["seen"]
+        run.seen, run.seconds = state["seen"], state.get("seconds", 0.0)
         return run
 
     def _take(self, model: dict[str, Tensor], average: dict[str, Tensor]) -> None:
@@ -96,6 +103,7 @@ class Run:
             path,
             recipe=self.recipe,
             seen=self.seen,
+            seconds=self.seconds,
             model=self.model,
             average=self.average,
             optimizers=self.optimizers,
@@ -112,15 +120,29 @@ class Run:
         with torch.autocast(self.device.type, torch.bfloat16):
             loss = denoising_loss(self.model, clean, sigma, noise, recipe.sigma_data)
         loss.backward()
-        self.optimizers.step(recipe.rate_factor(self.seen))
+        self.optimizers.step(recipe.rate_factor(self.seen, self.seconds))
         self._update_average()
         self.seen += recipe.batch
         return loss.detach()
+
+    @property
+    def finished(self) -> bool:
+        return self.recipe.finished(self.seen, self.seconds)
+
+    def is_finite(self) -> bool:
+        """Whether every weight is, of the model and of the average; waits for the device."""
+        weights = [p.detach() for p in (*self.model.parameters(), *self.average.parameters())]
+        return bool(torch.nn.utils.get_total_norm(weights).isfinite())
 
     @torch.no_grad()
     def _update_average(self) -> None:
         keep = self.recipe.ema_decay(self.seen)
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
+
+
+def weight_layout(device: torch.device) -> torch.memory_format:
+    """Of the convolutions: cuDNN's fast ones want the channels last. On a CPU the order stays what checkpoints have."""
+    return torch.channels_last if device.type == "cuda" else torch.preserve_format
 
 
 def saved_recipe(saved: dict[str, Any]) -> Recipe:

@@ -11,8 +11,6 @@ import argparse
 import json
 import logging
 import math
-import signal
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -20,69 +18,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from ..config import UNKNOWN_LICENCE
 from . import carry
-from .data import Encoded, PhotoBank, load_bank, photo_files, validation_crops
+from .data import Encoded, load_bank, photo_files, validation_crops
+from .loop import CHECKPOINT, Chunk, DivergedError, train
 from .packing import pack, unpack
 from .recipe import RECIPES, Recipe
 from .run import Run
-from .validation import CROP, validate
+from .validation import CROP
 
 log = logging.getLogger("lmaps.train")
-SAVE_EVERY_SECONDS = 240.0
-CHECKPOINT = "checkpoint.pt"
 
 
-def train(run: Run, bank: PhotoBank, crops: Tensor, folder: Path, seconds: float, report_every: int) -> None:
-    """Train until the recipe's images are seen or the time is up; validate and log every `report_every` crops.
-
-    A checkpoint is saved every few minutes, and at the end, also when an interrupt or the terminate signal ends the run.
-    """
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    started, losses = time.monotonic(), []
-    saved = started
-    rate_from, rate_at = run.seen, started
-    due = (run.seen // report_every + 1) * report_every
-    while run.seen < run.recipe.images and time.monotonic() - started < seconds and not stop.is_set():
-        losses.append(run.step(bank))
-        if time.monotonic() - saved > SAVE_EVERY_SECONDS:
-            run.save(folder / CHECKPOINT)
-            saved = time.monotonic()
-        if run.seen >= due or run.seen >= run.recipe.images:
-            due += report_every
-            speed = (run.seen - rate_from) / (time.monotonic() - rate_at)
-            _report(run, crops, folder, float(torch.stack(losses).mean()), speed)
-            losses.clear()
-            rate_from, rate_at = run.seen, time.monotonic()
-    run.save(folder / CHECKPOINT)
-
-
-def _report(run: Run, crops: Tensor, folder: Path, loss: float, speed: float) -> None:
-    run.average.eval()
-    row = {
-        "seen": run.seen,
-        "loss": round(loss, 5),
-        "images_per_s": round(speed, 1),
-        "psnr": validate(run.average, crops),
-    }
-    log.info("%s", json.dumps(row))
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-    run.save(folder / CHECKPOINT)
-
-
-def export(run: Run, folder: Path) -> None:
+def export(run: Run, folder: Path, *, name: str, licence: str) -> None:
     """Write the averaged weights as a prior folder."""
     from .. import save_prior
 
     notes = {"images_seen": str(run.seen), "recipe": json.dumps(asdict(run.recipe))}
-    save_prior(folder, run.average.cpu().eval(), name=folder.name, licence="CC-BY-SA-4.0", notes=notes, preset="photo")
+    save_prior(folder, run.average.cpu().eval(), name=name, licence=licence, notes=notes, preset="photo")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    started = time.monotonic()
     parser = _parser()
     arguments = parser.parse_args(argv)
     if problem := _problem(arguments):
@@ -102,12 +60,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         if wanted and tuple(wanted) != there:
             parser.error(f"--{name} {wanted} does not fit the weights to begin with, which have {list(there)}")
     (arguments.run / "recipe.json").write_text(json.dumps(asdict(run.recipe), indent=2) + "\n", encoding="utf-8")
+    carry_bytes = round(arguments.carry_megabytes * 1e6)
     if arguments.minutes > 0:
-        _train_on_photographs(run, arguments)
-    if arguments.carry:
-        carry.write(arguments.carry, run)
+        seconds, every = 60 * arguments.minutes, arguments.report_every
+        chunk = Chunk(arguments.run, started, seconds, every, arguments.carry, carry_bytes)
+        try:
+            _train_on_photographs(run, arguments, chunk)
+        except DivergedError as problem:
+            raise SystemExit(str(problem)) from None
+    elif arguments.carry:
+        carry.write(arguments.carry, run, total=carry_bytes)
     if arguments.export:
-        export(run, arguments.export)
+        export(run, arguments.export, name=arguments.name or arguments.export.name, licence=arguments.licence)
 
 
 def _problem(arguments: argparse.Namespace) -> str | None:
@@ -138,7 +102,7 @@ def _begin(arguments: argparse.Namespace, device: torch.device) -> Run:
     return Run.start(replace(base, network=replace(base.network, **shape), **given), device)
 
 
-def _train_on_photographs(run: Run, arguments: argparse.Namespace) -> None:
+def _train_on_photographs(run: Run, arguments: argparse.Namespace, chunk: Chunk) -> None:
     files: Sequence[Encoded]
     held_out: Sequence[Encoded]
     if arguments.packed:
@@ -150,7 +114,7 @@ def _train_on_photographs(run: Run, arguments: argparse.Namespace) -> None:
     log.info("%d photographs, %d held out, on %s", len(files), len(held_out), run.device)
     crops = validation_crops(held_out, CROP).to(run.device)
     bank = load_bank(files, run.recipe.crop).to(run.device)
-    train(run, bank, crops, arguments.run, 60 * arguments.minutes, arguments.report_every)
+    train(run, bank, crops, chunk)
 
 
 def _files(photos: Path, prefix: str) -> tuple[list[Path], list[Path]]:
@@ -175,13 +139,25 @@ def _parser() -> argparse.ArgumentParser:
         "--start-from", help="begin with the weights of a prior (name or folder) or of a --carry folder"
     )
     parser.add_argument("--recipe", choices=RECIPES, default="cpu", help="the settings to begin with")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop, with a checkpoint, after this long")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop, with a checkpoint, this long after the start"
+    )
     parser.add_argument("--report-every", type=int, default=20_000, help="crops between validations")
-    parser.add_argument("--carry", type=Path, help="at the end write the weights here in files of at most 15 MB")
+    parser.add_argument(
+        "--carry", type=Path, help="with every checkpoint write the weights here, in files of at most 15 MB"
+    )
+    parser.add_argument(
+        "--carry-megabytes",
+        type=float,
+        default=carry.TOTAL_BYTES / 1e6,
+        help="of all of them, which sets what is rounded",
+    )
     parser.add_argument("--export", type=Path, help="at the end write the prior to this folder")
+    parser.add_argument("--name", help="of the exported prior; its folder's unless given")
+    parser.add_argument("--licence", default=UNKNOWN_LICENCE, help="of the exported prior, as the photographs allow")
     for name in ("images", "batch", "crop", "seed", "ema_images", "warmup_images"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=_default(name))
-    for name in ("muon_rate", "rate", "cooldown", "weight_decay"):
+    for name in ("total_minutes", "muon_rate", "rate", "cooldown", "weight_decay"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=_default(name))
     parser.add_argument("--channels", type=int, nargs="+", help="widths at 1/2, 1/4 ... resolution")
     parser.add_argument("--blocks", type=int, nargs="+", help="residual blocks a level")

@@ -12,7 +12,8 @@ from lmaps.engine.priors import load_prior
 from lmaps.engine.priors.training import carry
 from lmaps.engine.priors.training.data import PhotoBank
 from lmaps.engine.priors.training.recipe import RECIPES, Recipe
-from lmaps.engine.priors.training.run import Run, saved_recipe
+from lmaps.engine.priors.training.run import Run, saved_recipe, weight_layout
+from lmaps.engine.priors.training.train import export
 from lmaps.engine.priors.training.validation import denoising_psnr
 from lmaps.engine.priors.unet import UNet, UNetConfig
 
@@ -49,8 +50,35 @@ def test_training_teaches_denoising(recipe: Recipe, bank: PhotoBank) -> None:
 def test_settings_change_on_resuming_and_old_checkpoints_lack_new_ones(recipe: Recipe, tmp_path: Path) -> None:
     Run.start(recipe, CPU).save(tmp_path / "run.pt")
     assert Run.resume(tmp_path / "run.pt", CPU, {"images": 800}).recipe == replace(recipe, images=800)
-    old = {k: v for k, v in asdict(recipe).items() if k not in ("warmup_from", "started_from")}
+    old = {k: v for k, v in asdict(recipe).items() if k not in ("warmup_from", "started_from", "total_minutes")}
     assert saved_recipe(old) == recipe
+    state = torch.load(tmp_path / "run.pt", weights_only=True)
+    del state["seconds"]
+    torch.save(state, tmp_path / "old.pt")
+    assert Run.resume(tmp_path / "old.pt", CPU, {}).seconds == 0
+
+
+def test_the_layout_that_a_gpu_gets_trains_the_same_and_exports(
+    recipe: Recipe, bank: PhotoBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert weight_layout(torch.device("cuda")) == torch.channels_last
+    plain = steps(Run.start(recipe, CPU), bank, 3)
+    monkeypatch.setattr("lmaps.engine.priors.training.run.weight_layout", lambda _: torch.channels_last)
+    turned = steps(Run.start(recipe, CPU), bank, 3)
+    for weights in (turned.model.network.stem.weight, turned.average.network.stem.weight):
+        assert weights.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator]
+        assert not weights.is_contiguous()  # type: ignore[operator]
+    for key, value in plain.model.state_dict().items():
+        assert torch.allclose(turned.model.state_dict()[key], value, atol=3e-4), key
+    turned.save(tmp_path / "run.pt")
+    resumed = Run.resume(tmp_path / "run.pt", CPU, {})
+    assert same(resumed.model.state_dict(), turned.model.state_dict())
+    assert same(steps(resumed, bank, 1).model.state_dict(), steps(turned, bank, 1).model.state_dict())
+    export(turned, tmp_path / "prior", name="turned", licence="CC0-1.0")
+    prior = load_prior(tmp_path / "prior")
+    assert (prior.name, prior.config.licence) == ("turned", "CC0-1.0")
+    stem = turned.average.state_dict()["network.stem.weight"]
+    assert torch.equal(prior.module().state_dict()["network.stem.weight"], stem.half().float())
 
 
 def test_nothing_to_resume_from(tmp_path: Path) -> None:
@@ -90,6 +118,20 @@ def test_rate_rises_stays_and_falls_to_nothing() -> None:
     assert recipe.rate_factor(90) == recipe.rate_factor(500) == recipe.rate_factor(800) == 1
     assert recipe.rate_factor(900) == pytest.approx(0.5)
     assert recipe.rate_factor(1000) == 0
+    assert recipe.finished(1000, 0)
+    assert not recipe.finished(990, 1e9)
+
+
+def test_the_rate_follows_the_minutes_where_they_are_given() -> None:
+    recipe = Recipe(images=1000, batch=10, warmup_images=100, cooldown=0.2, total_minutes=10)
+    assert recipe.rate_factor(0, 0) == pytest.approx(0.1)
+    assert recipe.rate_factor(5000, 480) == 1
+    assert recipe.rate_factor(5000, 540) == pytest.approx(0.5)
+    assert recipe.rate_factor(5000, 600) == recipe.rate_factor(5000, 700) == 0
+    assert recipe.finished(10, 600)
+    assert not recipe.finished(5000, 599)
+    with pytest.raises(ValueError, match="total_minutes must not be negative"):
+        Recipe(total_minutes=-1)
 
 
 @pytest.mark.parametrize("name", RECIPES)

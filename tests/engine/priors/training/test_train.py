@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lmaps.engine.priors import load_prior
+from lmaps.engine.priors.config import UNKNOWN_LICENCE
 from lmaps.engine.priors.training import carry
 from lmaps.engine.priors.training.train import main
 
@@ -40,6 +41,10 @@ def test_the_whole_way(photos: Path, tmp_path: Path) -> None:
     home = ["--start-from", str(tmp_path / "carried"), "--run", str(tmp_path / "home"), "--minutes", "0"]
     main([*home, "--export", str(tmp_path / "prior")])
     prior = load_prior(tmp_path / "prior")
+    assert (prior.name, prior.config.licence) == ("prior", UNKNOWN_LICENCE)
+    main([*home, "--export", str(tmp_path / "named"), "--name", "a name", "--licence", "CC-BY-SA-4.0"])
+    named = load_prior(tmp_path / "named").config
+    assert (named.name, named.licence) == ("a name", "CC-BY-SA-4.0")
     assert prior.config.notes["images_seen"] == "16"
     average = carry.read(tmp_path / "carried")["average"]
     for key, value in prior.module().state_dict().items():
@@ -77,19 +82,39 @@ def test_a_shape_that_does_not_fit_the_weights(tiny_prior_folder: Path, tmp_path
         main(["--run", str(tmp_path), "--minutes", "0", "--start-from", str(tiny_prior_folder), "--channels", "4", "6"])
 
 
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine where torch and its like are installed and this package is not, nor any hook for it."""
+    libraries = Path(torch.__file__).parents[1]
+    (tmp_path / "site").mkdir()
+    for entry in libraries.iterdir():
+        if "lmaps" not in entry.name and entry.suffix != ".pth":
+            (tmp_path / "site" / entry.name).symlink_to(entry)
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    python.chmod(0o755)
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
+    path = f"{python.parent}:{os.environ['PATH']}"
+    return {**kept, "PATH": path, "PYTHONPATH": str(tmp_path / "site"), "OMP_NUM_THREADS": "1"}
+
+
 @pytest.mark.slow
-def test_the_script_for_a_rented_machine(photos: Path, tmp_path: Path) -> None:
-    script = Path(__file__).parents[4] / "bench" / "train_gpu.sh"
+def test_the_script_for_a_rented_machine(photos: Path, tmp_path: Path, bare: dict[str, str]) -> None:
+    """From the root of the repository, where the folder lmaps hides the package from a plain `python3 -m`."""
+    root = Path(__file__).parents[4]
     pack, run, carried = (str(tmp_path / name) for name in ("photos.zip", "run", "carried"))
     main(["--photos", str(photos), "--pack", pack])
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    for images in ("8", "16"):
-        command = ["bash", str(script), pack, run, carried, *SMALL, "--images", images]
-        subprocess.run(command, check=True, env=environment, capture_output=True)
+
+    def call(run: str, *options: str) -> None:
+        command = ["bash", "bench/train_gpu.sh", pack, run, carried, *SMALL, "--total-minutes", "0", *options]
+        done = subprocess.run(command, check=False, env=bare, cwd=root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    call(run, "--images", "8")
+    call(run, "--images", "16")
     assert [row["seen"] for row in log(Path(carried))] == [8, 16]
     assert carry.read(Path(carried))["seen"] == 16
-    fresh = [*command, "--start-from", carried, "--images", "24"]
-    fresh[3] = str(tmp_path / "fresh")
-    subprocess.run(fresh, check=True, env=environment, capture_output=True)
+    call(str(tmp_path / "fresh"), "--images", "24", "--start-from", carried)
     assert carry.read(Path(carried))["seen"] == 24
-    assert subprocess.run(["bash", str(script)], check=False, capture_output=True).returncode == 2
+    assert subprocess.run(["bash", "bench/train_gpu.sh"], check=False, cwd=root, capture_output=True).returncode == 2

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from .operators import MRI, InverseScattering, Operator
+from .operators import MRI, BlackHole, InverseScattering, Operator
 
-RECEIVERS = {360: "scattering-360", 180: "scattering-180", 60: "scattering-60"}
+RECEIVERS: dict[float, str] = {360: "scattering-360", 180: "scattering-180", 60: "scattering-60"}
 TRANSMITTERS, SIDE = 20, 128
-ACCELERATIONS = {4: "mri-4", 8: "mri-8"}
+ACCELERATIONS: dict[float, str] = {4: "mri-4", 8: "mri-8"}
+FRACTIONS: dict[float, str] = {1.0: "blackhole-100", 0.1: "blackhole-10", 0.03: "blackhole-3"}
 
 
 def row_of(operator: Operator, noise: float | None) -> str | None:
@@ -21,6 +22,8 @@ def row_of(operator: Operator, noise: float | None) -> str | None:
         return _nearest(RECEIVERS, operator.receivers)
     if isinstance(operator, MRI):
         return f"{_nearest(ACCELERATIONS, operator.acceleration)}-{'noiseless' if noise == 0 else 'raw'}"
+    if isinstance(operator, BlackHole):
+        return _nearest(FRACTIONS, operator.fraction)
     return None
 
 
@@ -31,6 +34,6 @@ def as_published(operator: Operator) -> bool:
     return operator.receivers in RECEIVERS and (operator.transmitters, operator.side) == (TRANSMITTERS, SIDE)
 
 
-def _nearest(rows: Mapping[int, str], value: float) -> str:
+def _nearest(rows: Mapping[float, str], value: float) -> str:
     """By ratio, not by difference."""
     return rows[min(rows, key=lambda key: abs(math.log(key / value)))]

@@ -26,6 +26,7 @@ _NEAREST: tuple[tuple[type[Operator], str], ...] = (
     (operators.Denoise, "denoise"),
     (operators.InverseScattering, "scattering"),
     (operators.MRI, "mri"),
+    (operators.BlackHole, "blackhole"),
 )
 
 

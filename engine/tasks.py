@@ -88,6 +88,13 @@ SCIENCE: dict[str, Task] = {
             channels=1,
         ),
         Task("mri", "accelerated MRI, some lines of k-space", operators.MRI, default_noise=0.0, channels=2),
+        Task(
+            "blackhole",
+            "closures of an interferometer's observation",
+            operators.BlackHole,
+            default_noise=1.0,
+            channels=1,
+        ),
     )
 }
 

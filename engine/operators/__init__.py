@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .base import AffineOperator, LinearOperator, Operator, Spectrum, norm_squared
+from .black_hole import BlackHole
 from .blur import Blur, GaussianBlur, MotionBlur
 from .deepinv import from_deepinv
 from .denoise import Denoise
@@ -10,6 +11,7 @@ from .inpainting import Inpainting
 from .jpeg import JPEG
 from .mri import MRI
 from .nonlinear_blur import NonlinearBlur
+from .observation import Observation, read_uvfits
 from .phase_retrieval import PhaseRetrieval
 from .pointwise import HDR, Quantize
 from .scattering import InverseScattering
@@ -21,6 +23,7 @@ __all__ = [
     "JPEG",
     "MRI",
     "AffineOperator",
+    "BlackHole",
     "Blur",
     "Denoise",
     "GaussianBlur",
@@ -29,6 +32,7 @@ __all__ = [
     "LinearOperator",
     "MotionBlur",
     "NonlinearBlur",
+    "Observation",
     "Operator",
     "PhaseRetrieval",
     "Quantize",
@@ -37,4 +41,5 @@ __all__ = [
     "from_config",
     "from_deepinv",
     "norm_squared",
+    "read_uvfits",
 ]

@@ -21,6 +21,7 @@ class Operator(nn.Module):
 
     linear:         H(x) is linear in x. Linear operators derive from `LinearOperator`.
     differentiable: autograd through `forward` gives a useful gradient. If not, `surrogate_vjp` stands in (Eq. 17).
+    start_inverts:  `start` is a pseudo-inverse, H(start(H(x))) = H(x), and may stand for H^+ although H is not linear.
 
     What an operator derives from a picture's size (matrices, masks, transfer functions) is made on first use, kept for
     the last few sizes, and follows the dtype and device of its input. `operator.to(device)` says where a spectrum's
@@ -29,6 +30,7 @@ class Operator(nn.Module):
 
     linear: ClassVar[bool] = False
     differentiable: bool = True
+    start_inverts: ClassVar[bool] = False
     _home: Tensor
 
     def __init__(self) -> None:

@@ -38,6 +38,7 @@ class JPEG(Operator):
     """
 
     differentiable = False
+    start_inverts = True
 
     def __init__(
         self,

@@ -18,6 +18,8 @@ class HDR(Operator):
     reference set-up); "identity" puts J = 1 in the inner problem (Eq. 18 of the paper).
     """
 
+    start_inverts = True
+
     def __init__(self, scale: float = 2.0, *, gradient: str = "clip") -> None:
         super().__init__()
         self.scale = checks.real(scale, "scale", 0, open_low=True)
@@ -51,6 +53,7 @@ class Quantize(Operator):
     """
 
     differentiable = False
+    start_inverts = True
 
     def __init__(self, bits: int = 2) -> None:
         super().__init__()

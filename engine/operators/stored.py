@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .base import Operator
+from .black_hole import BlackHole
 from .blur import Blur, GaussianBlur
 from .denoise import Denoise
 from .inpainting import Inpainting
@@ -20,6 +21,7 @@ from .scattering import InverseScattering
 from .super_resolution import SuperResolution
 
 BUILDERS: dict[str, Callable[..., Operator]] = {
+    "BlackHole": BlackHole.stored,
     "Blur": Blur,
     "Denoise": Denoise,
     "GaussianBlur": GaussianBlur,

@@ -13,8 +13,10 @@ from torch import Tensor
 
 import lmaps
 from lmaps.engine import presets, science, settings
-from lmaps.engine.operators import MRI, InverseScattering, Operator
+from lmaps.engine.operators import MRI, BlackHole, InverseScattering, Operator
 from lmaps.engine.presets import Preset
+
+from .operators.synthetic import observation
 
 SMALL = InverseScattering(24, 6, side=16)
 
@@ -134,3 +136,25 @@ def test_mri_with_a_prior_of_two_channels(tmp_path: Path, backend: str) -> None:
     assert torch.allclose(result.image, result.x.norm(dim=1, keepdim=True).clamp(0, 1))
     with pytest.raises(ValueError, match="use a prior of two channels"):
         lmaps.compile(operator, torch_prior(1), size=(12, 16), backend="torch")
+
+
+@pytest.mark.parametrize(("fraction", "row"), [(1.0, "100"), (0.6, "100"), (0.1, "10"), (0.03, "3"), (0.04, "3")])
+def test_a_black_hole_takes_the_row_of_its_fraction(fraction: float, row: str) -> None:
+    operator = BlackHole(observation(4, 40), fraction)
+    assert science.row_of(operator, None) == f"blackhole-{row}"
+    published = presets.load("paper", f"blackhole-{row}")
+    assert published is not None
+    assert chosen(operator) == published
+    assert chosen(operator, noise=2.0).k2 == pytest.approx(published.k2 / 4)
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_a_black_hole_with_a_prior_of_one_channel(tmp_path: Path, backend: str) -> None:
+    prior = torch_prior(1) if backend == "torch" else graph_prior(1, tmp_path / "net.onnx")
+    operator = BlackHole(observation(noise=0.05))
+    restorer = lmaps.compile(
+        operator, prior, size=(12, 12), steps=4, backend=backend, precision="float32", eta=1e-4, inner_steps=5
+    )
+    result = restorer(operator.measurement())
+    assert (result.status, result.stats["strategy"], result.stats["task"]) == ("ok", "autograd", "blackhole")
+    assert result.image.shape == (1, 1, 12, 12)

@@ -65,6 +65,7 @@ def test_operators_have_their_names() -> None:
         "Denoise",
         "InverseScattering",
         "MRI",
+        "BlackHole",
         "from_deepinv",
         "Operator",
     ):

@@ -55,7 +55,7 @@ def compile(
     steps:   N; by default the preset's, or the solver's own.   schedule: noise levels of your own instead of that grid.
     device:  "auto" (a GPU when there is one), "cpu", "cuda", "cuda:1".
     backend, precision: see `denoisers.open_denoiser`; an explicit choice works or raises. For solvers that need the gradient of
-             the network (dps, sitcom, ...) "auto" is torch.
+             the network (dps, sitcom, ...) "auto" is torch. backend="quick" is "auto" that times nothing on a GPU.
     preset:  "photo", "paper", or "auto" for the one that belongs to the prior.   task: whose row of it an operator of your own
              takes; by default the nearest.
     tile:    run the network on overlapping tiles of this side, for pictures too large for it; None is the whole picture.
@@ -144,10 +144,9 @@ def _sigmas(
 ) -> list[float]:
     """The noise levels: the caller's, the method's own, or the preset's grid."""
     if schedule is None:
-        wanted = solver_table.steps(kind.name, task) if steps is None else steps
-        schedule = kind.schedule(wanted)
+        schedule = solver_table.schedule(kind.name, task, steps)
         if schedule is None:
-            schedule = schedules.edm(row.steps if wanted is None else wanted, row.sigma_max, row.sigma_min)
+            schedule = schedules.edm(row.steps if steps is None else steps, row.sigma_max, row.sigma_min)
     return [float(s) for s in schedules.validated(schedule)]
 
 

@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 OLDEST = 10
 LOG = logging.getLogger("lmaps.tensorrt")
-_MEND = (
-    "install NVIDIA's tensorrt 10 or newer as its guide describes (PyPI alone does not hold its libraries), or use "
-    "backend='tensorrt-rtx', whose package is on PyPI, or backend='torch'"
-)
+_MEND = "install NVIDIA's tensorrt 10 or newer as its guide describes (PyPI alone does not hold its libraries)"
 _errors: deque[str] = deque(maxlen=8)
 
 

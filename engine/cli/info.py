@@ -18,6 +18,7 @@ PACKAGES = (
     "torch",
     "openvino",
     "onnxruntime",
+    "onnxruntime-gpu",
     "onnx",
     "triton",
     "tensorrt",
@@ -27,6 +28,8 @@ PACKAGES = (
     "imagecodecs",
     "torchmetrics",
 )
+# Each of them installs the folder `onnxruntime`.
+ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 
 
 def info(
@@ -76,6 +79,7 @@ def gather(device: str = "auto") -> dict[str, Any]:
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "packages": {name: _version(name) for name in PACKAGES},
         "backends": [{"name": name, "runs": runs, "why": why} for name, runs, why in available(device)],
+        "problems": _problems(),
         "kernels": [_native(), _triton()],
         "tasks": list(tasks.TASKS),
         "priors": _priors(),
@@ -98,6 +102,17 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _problems() -> list[str]:
+    """What is installed in a way that cannot be right."""
+    both = [name for name in ONNX_RUNTIMES if _version(name)]
+    if len(both) < 2:
+        return []
+    return [
+        f"{' and '.join(both)} are both installed, and own one folder: what was installed last runs, and removing either "
+        f"breaks both. pip uninstall -y {' '.join(both)}, then install the one you need ({both[-1]} runs on CPUs too)"
+    ]
 
 
 def _native() -> dict[str, Any]:
@@ -129,7 +144,9 @@ def _print(facts: dict[str, Any]) -> None:
     print(f"GPU: {', '.join(facts['gpus']) or 'none that torch sees'}")
     print("packages:")
     for name, version in facts["packages"].items():
-        print(f"  {name:14}{version or 'not installed'}")
+        print(f"  {name:17}{version or 'not installed'}")
+    for problem in facts["problems"]:
+        print(f"  PROBLEM: {problem}")
     for title, rows in (("backends, best first:", facts["backends"]), ("kernels:", facts["kernels"])):
         print(title)
         for row in rows:

@@ -41,6 +41,13 @@ SolverName = Annotated[str, typer.Option("--solver", metavar="S", help="The line
 Preset = Annotated[str, typer.Option(help="Settings to start from: auto, photo, paper.")]
 Device = Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:1 ...")]
 Backend = Annotated[str, typer.Option(metavar="B", help="auto, or a name that lmaps info lists.")]
+BackendOfRestore = Annotated[
+    str,
+    typer.Option(
+        metavar="B",
+        help="auto, or a name that lmaps info lists. On a GPU auto is torch until fastest has timed them for this size.",
+    ),
+]
 Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16.")]
 
 Tile = Annotated[

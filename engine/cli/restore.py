@@ -33,7 +33,7 @@ def restore(
     solver: o.SolverName = "lmaps",
     preset: o.Preset = "auto",
     device: o.Device = "auto",
-    backend: o.Backend = "auto",
+    backend: o.BackendOfRestore = "auto",
     precision: o.Precision = "auto",
     threads: o.Threads = None,
     tile: o.Tile = None,
@@ -76,7 +76,7 @@ def restore(
             "steps": steps,
             "preset": preset,
             "device": device,
-            "backend": backend,
+            "backend": {"auto": "quick", "fastest": "auto"}.get(backend, backend),
             "precision": precision,
             "threads": threads,
             **({"tile": tile} if tile else {}),
@@ -152,6 +152,8 @@ def _how(result: Result) -> str:
     stats = result.stats
     words = [f"{stats['steps']} steps"]
     words += [str(stats[name]) for name in ("strategy", "backend", "precision") if stats.get(name)]
+    if stats.get("chosen_by", "").startswith("default"):
+        words.append("backends not timed: --backend fastest")
     return ", ".join([*words, f"{stats['total_s']:.2f} s"])
 
 

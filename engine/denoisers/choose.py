@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...export.external_data import GraphError
+from ...kernels.timing import RECORDING
 from ..priors import Prior
 from ..priors.error import NoModule
 from . import measure
@@ -36,10 +38,15 @@ def open_denoiser(
                "auto" on a CPU takes the first of OpenVINO, ONNX Runtime and torch that works, and warns once for each
                better one that does not. On a GPU it times torch, torch-compile and TensorRT where they are installed,
                once for this prior, batch and size, which takes a minute or more; `describe` shows the times
-               ("chosen_by", "milliseconds"), and the artefact cache remembers who won.
+               ("chosen_by", "milliseconds"), and the artefact cache remembers who won and who failed: not for a prior
+               made of a module (see `measure`).
+               "quick" is "auto" without the timing, for a picture or two: on a GPU the backend that won before, where that
+               is remembered for this very case, else torch.
     precision: "auto" (bfloat16 where the hardware multiplies it, else float32), "float32", "bfloat16".
     device:    "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1" ...
     threads:   of the CPU run times; the physical cores this process may use unless given. torch keeps its own setting.
+
+    On a GPU one denoiser is opened at a time in a process, and not while a CUDA graph is recorded.
     """
     frame = Frame(batch, prior.channels, size[0], size[1], prior.multiple)
     prior.check(batch, size)
@@ -49,11 +56,16 @@ def open_denoiser(
         raise ValueError(f"threads must be at least 1, got {threads}")
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"unknown precision {precision!r}; known are auto, float32, bfloat16")
-    if backend == "auto":
-        choose = _first_that_works if where.type == "cpu" else _fastest
-        return choose(prior, frame, precision, where, threads)
-    if backend not in BACKENDS:
+    if backend not in ("auto", "quick", *BACKENDS):
         raise ValueError(f"unknown backend {backend!r}; known are auto, {', '.join(BACKENDS)}")
+    with RECORDING if where.type == "cuda" else nullcontext():
+        return _opened(prior, frame, backend, precision, where, threads)
+
+
+def _opened(prior: Prior, frame: Frame, backend: str, precision: str, where: torch.device, threads: int) -> Denoiser:
+    if backend in ("auto", "quick"):
+        choose = _first_that_works if where.type == "cpu" else _fastest if backend == "auto" else _quick
+        return choose(prior, frame, precision, where, threads)
     if reason := _obstacle(backend, precision, where):
         raise BackendUnavailable(f"backend {backend!r} cannot run: {reason}")
     return _open(backend, prior, frame, precision, where, threads)
@@ -90,9 +102,7 @@ def _first_that_works(prior: Prior, frame: Frame, precision: str, device: torch.
 
 def _fastest(prior: Prior, frame: Frame, precision: str, device: torch.device, threads: int) -> Denoiser:
     """By measurement, among those that are installed; what is passed over is in `describe`, what fails is warned of."""
-    reasons = {name: _obstacle(name, precision, device) for name in _ORDER[device.type]}
-    passed_over = {name: reason for name, reason in reasons.items() if reason}
-    candidates = {name: _precision(name, precision, device) for name in reasons if name not in passed_over}
+    candidates, passed_over = _candidates(precision, device)
 
     def open_one(name: str) -> Denoiser:
         return _open(name, prior, frame, precision, device, threads)
@@ -105,6 +115,25 @@ def _fastest(prior: Prior, frame: Frame, precision: str, device: torch.device, t
         _warn_once(f"running on {choice.backend}; {name} was to be timed and failed: {reason}")
     facts = {**choice.describe(), "passed_over": passed_over}
     return _Chosen(denoiser or open_one(choice.backend), facts)
+
+
+def _quick(prior: Prior, frame: Frame, precision: str, device: torch.device, threads: int) -> Denoiser:
+    """The backend that won an earlier measurement, or torch."""
+    candidates, passed_over = _candidates(precision, device)
+    choice = measure.remembered(prior, frame, device, candidates) if candidates else None
+    if choice is not None:
+        facts = {**choice.describe(), "passed_over": passed_over}
+        return _Chosen(_open(choice.backend, prior, frame, precision, device, threads), facts)
+    if reason := _obstacle("torch", precision, device):
+        raise BackendUnavailable(f"backend 'torch' cannot run: {reason}")
+    return _Chosen(_open("torch", prior, frame, precision, device, threads), {"chosen_by": "default, not timed"})
+
+
+def _candidates(precision: str, device: torch.device) -> tuple[dict[str, str], dict[str, str]]:
+    """(precision by backend of those that can be timed here, why not by backend of the others)"""
+    reasons = {name: _obstacle(name, precision, device) for name in _ORDER[device.type]}
+    passed_over = {name: reason for name, reason in reasons.items() if reason}
+    return {name: _precision(name, precision, device) for name in reasons if name not in passed_over}, passed_over
 
 
 class _Chosen:

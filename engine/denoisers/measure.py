@@ -1,11 +1,19 @@
-"""Which backend is fastest on this GPU for this prior, batch and size: measured once, remembered in the artefact cache."""
+"""Which backend is fastest on this GPU for this prior, batch and size: measured once, remembered in the artefact cache.
+
+Candidates that failed are remembered too, for these versions of torch, Triton and TensorRT and as long as there is a C
+compiler or none; `lmaps info --clear-cache` forgets. One that ran out of memory is not: there may be more next time.
+A prior that was made of a module at hand has a digest of its own in every process, so nothing is remembered for it.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +29,23 @@ from .base import BackendUnavailable, Denoiser, Frame
 # A backend later in the list must be faster by this factor than an earlier one, which builds quicker and differentiates.
 MARGIN = 1.03
 _CHOICE = "choice.json"
+# What a candidate that fails may owe it to; Triton compiles its launchers with a C compiler.
+_PACKAGES = ("triton", "tensorrt", "cuda-bindings")
+_COMPILERS = ("gcc", "clang", "cc")
 _log = logging.getLogger("lmaps.denoisers")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """backend: the one to open.  milliseconds: of one call, by backend.  failed: why others have no time."""
+    """backend: the one to open.  milliseconds: of one call, by backend.  failed: why others have no time.
+
+    lasting: measured again it would come out the same, so that it can be remembered.
+    """
 
     backend: str
     milliseconds: Mapping[str, float]
     failed: Mapping[str, str] = field(default_factory=dict)
+    lasting: bool = True
 
     def describe(self) -> dict[str, Any]:
         rounded = {name: round(ms, 4) for name, ms in self.milliseconds.items()}
@@ -50,16 +65,23 @@ def fastest(
     open_one: opens a candidate by name.  Each is opened and timed, one after another, unless the cache knows the answer.
     Raises BackendUnavailable where no candidate could be opened.
     """
-    cache, _ = open_cache()
-    facts = _facts(prior, frame, device, candidates)
-    if cache and (known := cache.find(facts)):
-        choice = json.loads(bytes(known.views[_CHOICE]))
-        return Choice(choice["backend"], choice["milliseconds"]), None
+    if choice := remembered(prior, frame, device, candidates):
+        return choice, None
     _log.info("timing %s for batch %d, %dx%d", ", ".join(candidates), frame.batch, frame.height, frame.width)
     choice, denoiser = _measured(frame, device, list(candidates), open_one)
-    if cache and not choice.failed:  # what failed may work next time
-        _remember(cache, facts, choice)
+    cache = _cache(prior)
+    if cache and choice.lasting:
+        _remember(cache, _facts(prior, frame, device, candidates), choice)
     return choice, denoiser
+
+
+def remembered(prior: Prior, frame: Frame, device: torch.device, candidates: Mapping[str, str]) -> Choice | None:
+    """What was measured before for these very candidates, or None. Opens nothing."""
+    cache = _cache(prior)
+    if cache is None or not (known := cache.find(_facts(prior, frame, device, candidates))):
+        return None
+    facts = json.loads(bytes(known.views[_CHOICE]))
+    return Choice(facts["backend"], facts["milliseconds"], facts["failed"])
 
 
 def milliseconds(denoiser: Denoiser, frame: Frame) -> float:
@@ -77,6 +99,7 @@ def _measured(
 ) -> tuple[Choice, Denoiser]:
     times: dict[str, float] = {}
     failed: dict[str, str] = {}
+    lasting = True
     best: tuple[str, Denoiser] | None = None
     for name in names:
         try:
@@ -84,6 +107,7 @@ def _measured(
             times[name] = milliseconds(denoiser, frame)
         except Exception as error:  # one candidate that cannot be prepared must not take the others with it
             failed[name] = f"{type(error).__name__}: {error}"
+            lasting = lasting and not isinstance(error, torch.OutOfMemoryError)
             continue
         if best is None or times[name] * MARGIN < times[best[0]]:
             best = name, denoiser
@@ -91,7 +115,12 @@ def _measured(
         raise BackendUnavailable(
             f"no backend could be opened on {device}: " + "; ".join(map(": ".join, failed.items()))
         )
-    return Choice(best[0], times, failed), best[1]
+    return Choice(best[0], times, failed, lasting), best[1]
+
+
+def _cache(prior: Prior) -> ArtefactCache | None:
+    """Where choices for this prior are kept; None for one without files, whose digest is new in every process."""
+    return open_cache()[0] if prior.config.files else None
 
 
 def _facts(prior: Prior, frame: Frame, device: torch.device, candidates: Mapping[str, str]) -> dict[str, Any]:
@@ -102,15 +131,30 @@ def _facts(prior: Prior, frame: Frame, device: torch.device, candidates: Mapping
         "shapes": {"x": list(frame.shape)},
         "candidates": dict(candidates),
         "precision": " or ".join(sorted(set(candidates.values()))),
-        "torch": torch.__version__,
+        "versions": _versions(),
         "gpu": cuda.identity(device),
     }
 
 
+def _versions() -> dict[str, str]:
+    found = {"torch": torch.__version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    compiler = any(map(shutil.which, (os.environ.get("CC", "cc"), *_COMPILERS)))
+    return {**found, "compiler": "there" if compiler else "none"}
+
+
 def _remember(cache: ArtefactCache, facts: Mapping[str, Any], choice: Choice) -> None:
     def write(folder: Path) -> None:
-        text = json.dumps({"backend": choice.backend, "milliseconds": dict(choice.milliseconds)})
-        (folder / _CHOICE).write_text(text, encoding="utf-8")
+        facts = {
+            "backend": choice.backend,
+            "milliseconds": dict(choice.milliseconds),
+            "failed": dict(choice.failed),
+        }
+        (folder / _CHOICE).write_text(json.dumps(facts), encoding="utf-8")
 
     try:
         cache.replace(facts, write)

@@ -17,6 +17,7 @@ from ...export.profiles import Profile
 from ...export.tensorrt import ALIGNMENT, Context
 from ...export.tensorrt_cache import Request, open_engine
 from ...export.tensorrt_library import missing as library_missing
+from ...kernels.timing import RECORDING
 from ..priors import Prior
 from . import cuda
 from .artefacts import open_cache
@@ -25,6 +26,7 @@ from .narrowed import PriorGraph
 
 PRECISIONS = ("float32", "bfloat16")
 OUTPUT = "denoised"
+OTHERWISE = "backend='tensorrt-rtx', whose package is on PyPI, or backend='torch'"
 
 
 class TensorRTDenoiser:
@@ -127,14 +129,18 @@ class Contexts:
                 self._captured.append(context)
             return context
         if context is None or local.captured:
-            context = local.context = self._open()
+            with RECORDING:  # it allocates on the GPU, maybe in a thread that another one records beside
+                context = local.context = self._open()
             local.captured = False
         return context
 
 
 def missing(device: torch.device) -> str | None:
     """Why this backend cannot run on `device`, or None."""
-    return cuda.missing(device, "TensorRT") or library_missing()
+    if reason := cuda.missing(device, "TensorRT"):
+        return reason
+    reason = library_missing()
+    return f"{reason}, or use {OTHERWISE}" if reason else None
 
 
 def best_precision(device: torch.device) -> str:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from lmaps.engine import metrics, plan, tasks
+from lmaps.engine.cli import app
 from lmaps.engine.files import Picture, read_image, read_measurement, write_image
 from lmaps.engine.operators import HDR, JPEG, SuperResolution, from_config
 
@@ -35,6 +37,21 @@ def test_every_task_there_and_back(lmaps: Lmaps, photo: Path, tmp_path: Path, ta
     assert "PSNR" in done.stdout
     assert "2 steps" in done.stdout
     assert "LPIPS (AlexNet)" in done.stdout or done.stderr.startswith("note: no LPIPS: ")
+
+
+@pytest.mark.parametrize(("said", "asked"), [((), "quick"), (("--backend", "fastest"), "auto")])
+def test_a_single_picture_does_not_wait_for_backends_to_be_timed(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: tuple[str, ...], asked: str
+) -> None:
+    seen: list[str] = []
+
+    def compile(*_: object, backend: str, **options: object) -> None:
+        seen.append(backend)
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(plan, "compile", compile)
+    CliRunner().invoke(app, ["restore", str(photo), "-o", str(tmp_path / "x.png"), "--task", "denoise", *said])
+    assert seen == [asked]
 
 
 def test_a_metric_that_cannot_run_is_a_note(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,15 @@ def test_sizes_as_text(size: int, text: str) -> None:
 )
 def test_ages_as_text(seconds: float, text: str) -> None:
     assert age_text(seconds) == text
+
+
+def test_two_onnx_runtimes_in_one_folder_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both packages own the folder `onnxruntime`."""
+    info = import_module("lmaps.engine.cli.info")
+    versions = {"onnxruntime": "1.30.0", "onnxruntime-gpu": "1.29.0"}
+    monkeypatch.setattr(info, "_version", versions.get)
+    (problem,) = info._problems()
+    assert problem.startswith("onnxruntime and onnxruntime-gpu are both installed, and own one folder")
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu" in problem
+    versions.pop("onnxruntime")
+    assert info._problems() == []

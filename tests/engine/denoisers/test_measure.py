@@ -95,12 +95,53 @@ def test_one_that_fails_does_not_take_the_others_with_it(prior: Prior, monkeypat
     choice, _ = fastest(prior, opened, broken="bfloat16", a="bfloat16")
     assert choice.backend == "a"
     assert choice.describe()["failed"] == {"broken": "ValueError: no such kernel"}
+    again, _ = fastest(prior, opened, broken="bfloat16", a="bfloat16")
+    assert opened == ["a"]  # remembered with its failure: no process times again
+    assert again.describe() == choice.describe()
+    monkeypatch.setattr(measure, "_versions", lambda: {"torch": "another"})
     fastest(prior, opened, broken="bfloat16", a="bfloat16")
-    assert opened == ["a", "a"]  # not remembered: it may work next time
+    assert opened == ["a", "a"]  # with other versions it may work
     with pytest.raises(
         BackendUnavailable, match="no backend could be opened on cpu: broken: ValueError: no such kernel"
     ):
         fastest(prior, opened, broken="bfloat16")
+
+
+def test_running_out_of_memory_is_not_remembered(prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = invented(monkeypatch, a=3.0)
+
+    def full(name: str) -> Any:
+        if name == "b":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        opened.append(name)
+        return Named(name)
+
+    for _ in range(2):
+        choice, _ = measure.fastest(prior, FRAME, DEVICE, {"a": "bfloat16", "b": "bfloat16"}, full)
+        assert "out of memory" in choice.failed["b"]
+    assert opened == ["a", "a"]
+
+
+def test_nothing_is_remembered_for_a_prior_made_of_a_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its digest is drawn anew in every process: what was kept for it would never be found again."""
+    module = torch.nn.Conv2d(3, 3, 1)
+    made = Prior.from_module(module, prediction="denoised", channels=3, multiple=1)
+    opened = invented(monkeypatch, a=3.0)
+    fastest(made, opened, a="bfloat16")
+    assert not list((tmp_path / "cache").rglob("choice.json"))
+
+
+def test_quick_takes_the_winner_that_is_known_and_times_nothing(prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_on_a_gpu(monkeypatch, {"torch": 2.0, "torch-compile": 1.0})
+    options: dict[str, Any] = {"size": (16, 24), "batch": 1, "device": "cpu", "precision": "float32"}
+    first = open_denoiser(prior, backend="auto", **options)
+    monkeypatch.setattr(choose, "_first_that_works", choose._quick)
+    monkeypatch.setattr(measure, "_measured", lambda *_: pytest.fail("timed"))
+    known = open_denoiser(prior, backend="quick", **options)
+    assert (first.backend, known.backend) == ("torch-compile", "torch-compile")
+    assert known.describe()["chosen_by"] == "measurement"
+    other = open_denoiser(prior, backend="quick", **{**options, "size": (24, 24)})
+    assert (other.backend, other.describe()["chosen_by"]) == ("torch", "default, not timed")
 
 
 def test_without_a_cache_it_measures_each_time(prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,10 +119,19 @@ def contact_sheet(photos: dict[str, Tensor], cells: Sequence[tuple[str, Tensor, 
 
 def measured_picture(task: str, y: np.ndarray[Any, Any]) -> Pixels:
     """A measurement [..., C, h, w] for eyes, in [0, 1]: clipped, or log amplitudes where it is no picture."""
+    if task in tasks.SCIENCE:
+        return _amplitudes(task, y)
     if task == "phase-retrieval":
         amplitude = np.log1p(np.abs(y) / max(float(np.median(np.abs(y))), 1e-6))
         return np.asarray(amplitude / amplitude.max(axis=(-3, -2, -1), keepdims=True), np.float32)
     return np.asarray(((y + 1) / 2).clip(0, 1), np.float32)
+
+
+def _amplitudes(task: str, y: np.ndarray[Any, Any]) -> Pixels:
+    """[1, h, w]: logarithms of what a scientific task measured, of the first channel or coil; closures as one line."""
+    size = np.abs(y).reshape(1, 1, -1) if task == "blackhole" else np.hypot(y[:1, ..., 0], y[:1, ..., 1])
+    logarithm = np.log1p(size / max(float(np.median(size)), 1e-12))
+    return np.asarray(logarithm / max(float(logarithm.max()), 1e-12), np.float32)
 
 
 def _visible(task: str, y: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from .plan import Result, compile
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 # The picture itself cannot be the measurement of these.
-_NOT_PICTURES = ("phase-retrieval",)
+_NOT_PICTURES = ("phase-retrieval", *tasks.SCIENCE)
 
 
 def restore(
@@ -56,7 +56,10 @@ def restore(
 def operator_for(task: str, image: Any, y: Tensor, *, mask: Any = None, kernel: Any = None) -> Operator:
     """The operator behind a measured picture y [B, C, h, w] of a named task."""
     if task in _NOT_PICTURES:
-        raise ValueError(f"the measurement of {task} is not a picture: restore the .npz that `lmaps degrade` wrote")
+        raise ValueError(
+            f"the measurement of {task} is not a picture: give it to a restorer of `lmaps.compile`, or restore the .npz that "
+            "`lmaps degrade` wrote"
+        )
     size = (y.shape[-2], y.shape[-1])
     if task == "jpeg" and _is_jpeg_file(image):
         return JPEG.from_file(image)

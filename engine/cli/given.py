@@ -48,6 +48,10 @@ class Degradation:
             given["kernel"] = torch.from_numpy(read_kernel(self.kernel, size))
         if tasks.get(self.task).seeded:
             given["seed"] = self.seed
+        if self.task == "scattering":
+            given.setdefault("side", size[0])
+        if self.task == "blackhole" and "observation" not in given:
+            raise Stop("blackhole needs the observation that sees the picture; add --param observation=FILE.uvfits")
         return tasks.build(self.task, **given)
 
 
@@ -69,28 +73,56 @@ class Given:
 
 
 def read_given(path: Path, said: Degradation, max_pixels: int) -> Given:
-    """The measurement in a file: a .npz of `lmaps degrade`, or a picture that is one."""
+    """The measurement in a file: a .npz of `lmaps degrade`, a .uvfits observation, or a picture that is one."""
+    if path.suffix.lower() == ".uvfits":
+        return _from_observation(path, said)
     return _from_measurement(path, said) if path.suffix.lower() == ".npz" else _from_picture(path, said, max_pixels)
 
 
 def measure(picture: Picture, said: Degradation, noise: float) -> Measurement:
-    """y = H(x) + noise * n of a picture. A grey one is measured as three equal channels with one noise."""
+    """y = H(x) + noise * n of a picture. A grey one is measured as three equal channels with one noise.
+
+    The scientific tasks measure its brightness alone: in [-1, 1], or, for MRI, as the magnitude of a picture of phase zero.
+    """
+    assert said.task is not None
     operator = _explicit(said.operator(picture.size), picture.size)
-    x = torch.from_numpy(2 * picture.rgb() - 1)[None]
-    y = operator.degrade(x, noise, said.seed)[0]
-    if picture.grey:
+    if tasks.get(said.task).channels is not None:
+        picture = replace(picture, pixels=picture.pixels.mean(0, keepdims=True, dtype=np.float64).astype(np.float32))
+    y = operator.degrade(_state(picture, said.task), noise, said.seed)
+    if tuple(operator.picture_shape(y)[-2:]) != picture.size:
+        height, width = operator.picture_shape(y)[-2:]
+        raise Stop(f"{said.task} measures pictures of {width}x{height}; resize this one")
+    y = y[0]
+    if picture.grey and said.task in tasks.TASKS:
         y = y[:1].expand_as(y)
     config = {key: v.numpy() if isinstance(v, Tensor) else v for key, v in operator.config().items()}
-    assert said.task is not None
     return Measurement(y.contiguous().numpy(), said.task, config, picture.size, noise, said.seed, picture)
 
 
 def shown(measurement: Measurement, source: Picture) -> Picture:
     """A picture of a measurement that carries what its source did."""
     seen = measured_picture(measurement.task, measurement.y)
+    if measurement.task in tasks.SCIENCE:
+        return Picture(seen)
     if measurement.task == "phase-retrieval":
         return replace(source, pixels=seen[:1] if source.grey else seen, alpha=None)
     return source.with_rgb(seen)
+
+
+def for_prior(given: Given, channels: int) -> Tensor:
+    """y for a prior of so many channels: one scattered field is that of each of three equal ones."""
+    if given.task == "scattering" and given.y.shape[1] == 1:
+        return given.y.expand(-1, channels, -1, -1, -1)
+    return given.y
+
+
+def _state(picture: Picture, task: str) -> Tensor:
+    """The picture as the operator of a task takes it, [1, C, H, W]."""
+    if tasks.get(task).channels == 2:
+        grey = torch.from_numpy(picture.pixels)[None]
+        return torch.cat([grey, torch.zeros_like(grey)], dim=1)
+    pixels = picture.rgb() if task in tasks.TASKS else picture.pixels
+    return torch.from_numpy(2 * pixels - 1)[None]
 
 
 def _explicit(operator: Operator, size: tuple[int, int]) -> Operator:
@@ -111,16 +143,28 @@ def _from_measurement(path: Path, said: Degradation) -> Given:
     except (ValueError, TypeError) as error:
         raise Stop(f"{path} holds an operator that cannot be built ({error}); make it again") from error
     height, width = measurement.size
-    source = measurement.source or Picture(np.zeros((3, height, width), np.float32))
+    channels = 1 if measurement.task in tasks.SCIENCE else 3
+    source = measurement.source or Picture(np.zeros((channels, height, width), np.float32))
     y = torch.from_numpy(np.array(measurement.y))[None]
     if tuple(operator.picture_shape(y)[-2:]) != measurement.size:
         raise Stop(f"{path} holds a measurement that does not fit its picture size {width}x{height}; make it again")
     return Given(y, operator, measurement.task, measurement.noise, source)
 
 
+def _from_observation(path: Path, said: Degradation) -> Given:
+    if said.task not in (None, "blackhole"):
+        raise Stop(f"{path} is an observation for task blackhole, not {said.task}; leave --task out")
+    operator = tasks.build("blackhole", observation=path, **(said.parameters or {}))
+    assert isinstance(operator, operators.BlackHole)
+    y = operator.measurement()
+    return Given(y, operator, "blackhole", None, Picture(np.zeros((1, *operator.picture_shape(y)[-2:]), np.float32)))
+
+
 def _from_picture(path: Path, said: Degradation, max_pixels: int) -> Given:
     if said.task is None:
         raise Stop(f"{path} is a picture: say what happened to it with --task ({', '.join(tasks.TASKS)})")
+    if said.task in tasks.SCIENCE:
+        raise Stop(f"{path} is a picture, no measurement of {said.task}; restore the .npz that `lmaps degrade` writes")
     if said.task == "phase-retrieval":
         raise Stop(f"{path} is a picture, which holds no Fourier moduli; restore the .npz that `lmaps degrade` writes")
     for needed, option, given in ((MASKED, "--mask", said.mask), (("deblur-motion",), "--kernel", said.kernel)):

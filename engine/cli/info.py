@@ -81,7 +81,7 @@ def gather(device: str = "auto") -> dict[str, Any]:
         "backends": [{"name": name, "runs": runs, "why": why} for name, runs, why in available(device)],
         "problems": _problems(),
         "kernels": [_native(), _triton()],
-        "tasks": list(tasks.TASKS),
+        "tasks": tasks.names(),
         "priors": _priors(),
         "metrics": {"perceptual": _perceptual()},
         "cache": kept(),

@@ -48,9 +48,9 @@ def restore(
     inner: o.Inner = None,
     strategy: o.Strategy = None,
 ) -> None:
-    """Restore a picture, a measurement (.npz), or a folder's: its measurements, or with --task its pictures."""
+    """Restore a picture, a measurement (.npz, .uvfits), or a folder's: its measurements, or with --task its pictures."""
     from ..files import SUFFIXES, plan_jobs
-    from ..files.walk import holds
+    from ..files.walk import MEASURED, holds
     from ..priors import load_prior
     from .given import Degradation
     from .jobs import run_jobs
@@ -59,9 +59,11 @@ def restore(
     with for_people():
         said = Degradation(task, mask, kernel, seed, o.parameters(param))
         folder = source.is_dir()
-        if folder and task is None and not holds(source, ".npz"):
-            raise Stop(f"{source} has no measurement (.npz); say what happened to its pictures with --task")
-        jobs = plan_jobs(source, target, suffix=suffix, readable=(".npz",) if task is None else SUFFIXES)
+        if folder and task is None and not any(holds(source, kind) for kind in MEASURED):
+            raise Stop(
+                f"{source} has no measurement ({' '.join(MEASURED)}); say what happened to its pictures with --task"
+            )
+        jobs = plan_jobs(source, target, suffix=suffix, readable=MEASURED if task is None else SUFFIXES)
         network = load_prior(prior)
     run = _Run(
         said=said,
@@ -110,7 +112,7 @@ class _Run:
     def __call__(self, job: Job, report: Report) -> None:
         from ..files import write_image
         from ..files.writing import encoder_for, refuse_existing
-        from .given import read_given
+        from .given import for_prior, read_given
 
         with for_people():
             encoder_for(job.target)
@@ -120,7 +122,8 @@ class _Run:
         for note in given.source.notes:
             report.note(f"{job.source} {note}")
         with for_people(str(job.source)):
-            result = self._restorer(job, given)(given.y, seed=self.seed, callback=_progress(report))
+            y = for_prior(given, self.compiling["prior"].channels)
+            result = self._restorer(job, given)(y, seed=self.seed, callback=_progress(report))
         if result.status != "ok":
             raise Stop(f"{job.source}: {result.status}: {result.message}", FAILED)
         with for_people():
@@ -136,7 +139,7 @@ class _Run:
         from ..plan import compile
 
         noise = given.noise if self.noise is None else self.noise
-        own = job.source.suffix.lower() == ".npz" or given.task == "jpeg"
+        own = job.source.suffix.lower() in (".npz", ".uvfits") or given.task == "jpeg"
         key = (job.source if own else None, given.size, noise)
         if self._kept is None or self._kept[0] != key:
             restorer = compile(given.operator, task=given.task, size=given.size, noise=noise, **self.compiling)

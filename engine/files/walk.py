@@ -9,6 +9,9 @@ from pathlib import Path
 from .problem import FileProblem, reason
 from .reading import SUFFIXES
 
+# Suffixes of measurements that are no pictures.
+MEASURED = (".npz", ".uvfits")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -25,7 +28,7 @@ def plan_jobs(
 
     A file goes to the file `target`, or into it where it is a folder. A folder's files, sorted by name and not its
     subfolders', go into the folder `target` (made if missing) under their own names, with `suffix` (".png") in place of
-    theirs if given; a measurement (.npz) becomes a .png by default.
+    theirs if given; a measurement (`MEASURED`) becomes a .png by default.
 
     Raises FileProblem: `source` missing or without a readable file, a folder meant to go into a file, two files that
     would be written to the same name.
@@ -55,7 +58,7 @@ def holds(folder: Path, suffix: str) -> bool:
 
 
 def _name(path: Path, suffix: str | None) -> str:
-    return path.with_suffix(suffix or (".png" if path.suffix.lower() == ".npz" else path.suffix)).name
+    return path.with_suffix(suffix or (".png" if path.suffix.lower() in MEASURED else path.suffix)).name
 
 
 def _refuse_clashes(jobs: list[Job]) -> None:

@@ -59,9 +59,9 @@ class TorchDenoiser:
             load_s = clock.lap()
             if device.type == "cuda":
                 torch.backends.cudnn.benchmark = True
-            self._call: Callable[[Tensor, Tensor], Tensor] = self._module
+            self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
             if backend in MODES:
-                self._call = torch.compile(_own_code(self._module), dynamic=False, mode=MODES[backend])
+                self._compiled = torch.compile(_own_code(self._module), dynamic=False, mode=MODES[backend])
             if backend in MODES or device.type == "cuda":
                 self._warm_up()
         self._prepare = {"export_s": 0.0, "build_s": 0.0, "load_s": load_s, "warm_up_s": clock.lap()}
@@ -81,8 +81,15 @@ class TorchDenoiser:
         if self._channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         with self._arithmetic():
-            y = self._call(x, sigma)
+            y = self._network(x, sigma)
         return y.float()
+
+    def _network(self, x: Tensor, sigma: Tensor) -> Tensor:
+        # Once called under a dispatch mode (as a step is when it is checked for recording, or by a counter of operations),
+        # a compiled function runs eagerly for good, without a word.
+        if self._compiled is None or torch._C._len_torch_dispatch_stack() > 0:
+            return self._module(x, sigma)
+        return self._compiled(x, sigma)
 
     def describe(self) -> dict[str, Any]:
         """And: weights_bytes, prepare (seconds), on a GPU the bytes that preparing took."""

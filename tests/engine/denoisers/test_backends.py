@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import torch
 from torch import Tensor
 
 from lmaps.engine.denoisers import Denoiser, open_denoiser
+from lmaps.engine.graph_check import NoReading
 from lmaps.engine.priors import Prior, load_prior
+
+from .. import fake_cuda
 
 # (backend, precision, largest relative difference from the float32 module)
 RUNS = [
@@ -217,6 +221,53 @@ def test_describe(prior: Prior, backend: str, precision: str, tolerance: float) 
     assert 2 * weights <= facts["weights_bytes"] <= 4 * weights + 100_000
     assert facts["prepare"].keys() >= {"export_s", "build_s", "load_s"}
     assert facts["threads"] == (torch.get_num_threads() if backend == "torch" else 1)
+
+
+def test_every_shape_is_compiled_and_none_runs_eagerly(prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch keeps 8 compiled shapes of a code object, and runs a ninth eagerly without a word."""
+    compiled: list[object] = []
+
+    def count(graph: Any, inputs: Any) -> Any:
+        compiled.append(graph)
+        return graph.forward
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, dynamic=options["dynamic"], backend=count))
+    opened = []
+    for number in range(10):
+        size = (8 * (1 + number), 16)
+        opened.append(open_denoiser(prior, backend="torch-compile", precision="float32", size=size, batch=1))
+        assert len(compiled) == number + 1
+    for denoiser in opened:
+        shape = denoiser._frame.shape  # type: ignore[attr-defined]
+        x, sigma = torch.randn(shape), torch.full((1,), 0.5)
+        with torch.no_grad():
+            torch.testing.assert_close(denoiser(x, sigma), prior.denoise(x, sigma), rtol=1e-4, atol=1e-5)
+    assert len(compiled) == 10
+
+
+def test_a_compiled_network_stays_compiled_while_a_step_is_checked(
+    prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a recording a step runs under `NoReading`. A compiled function called there would be eager for good."""
+    fake_cuda.install(monkeypatch)
+    compiled: list[object] = []
+    real = torch.compile
+
+    def count(graph: Any, inputs: Any) -> Any:
+        compiled.append(graph)
+        return lambda *args: (calls.append(1), graph.forward(*args))[1]
+
+    calls: list[int] = []
+    monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, dynamic=options["dynamic"], backend=count))
+    denoiser = open_denoiser(prior, backend="torch-compile", precision="float32", size=(16, 24), batch=1)
+    x, sigma, out = torch.randn(1, 3, 16, 24), torch.ones(1), torch.empty(1, 3, 16, 24)
+    for check in (False, True, False):
+        calls.clear()
+        with NoReading() if check else nullcontext():
+            denoiser.into(x, sigma, out)
+        assert len(compiled) == 1
+        assert len(calls) == (0 if check else 1)
 
 
 @pytest.mark.slow

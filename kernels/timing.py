@@ -6,7 +6,6 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from statistics import quantiles
 
 import torch
 from torch import Tensor
@@ -85,6 +84,8 @@ def eager_time(call: Callable[[], object], repeats: int = REPEATS) -> Time:
 
 
 def _summary(times: list[float]) -> Time:
+    from statistics import quantiles  # brings five modules, which a start without a GPU has no use for
+
     tenths = quantiles(times, n=10)
     return Time(tenths[4], tenths[1], tenths[7])
 

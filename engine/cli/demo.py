@@ -20,7 +20,7 @@ def demo(
     prior: o.PriorName = "photo",
     seed: o.Seed = 0,
     device: o.Device = "auto",
-    backend: o.Backend = "auto",
+    backend: o.BackendOfRestore = "auto",
     precision: o.Precision = "auto",
     threads: o.Threads = None,
 ) -> None:
@@ -38,7 +38,7 @@ def demo(
             "steps": steps,
             "prior": prior,
             "device": device,
-            "backend": backend,
+            "backend": o.chosen_backend(backend),
             "precision": precision,
             "threads": threads,
         }

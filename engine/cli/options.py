@@ -96,3 +96,8 @@ def _number(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
+
+
+def chosen_backend(said: str) -> str:
+    """--backend as `compile` takes it: for a picture or two, timing backends on a GPU would take longer than restoring."""
+    return {"auto": "quick", "fastest": "auto"}.get(said, said)

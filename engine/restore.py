@@ -36,7 +36,7 @@ def restore(
             ([C, H, W] or [B, C, H, W], float in [0, 1]). Grey pictures are restored as three equal channels.
     task:   a name of `lmaps.engine.tasks.TASKS`, or an operator of your own whose measurement is a picture.
     mask, kernel: for the inpainting and deblurring tasks: a path or an array (mask: 1 = known).
-    options: those of `lmaps.compile`, without `size`, which follows from the picture.
+    options: those of `lmaps.compile`, without `size`, which follows from the picture. backend is "quick" unless given.
 
     With task "jpeg" and a JPEG file, the file's own quantisation tables and chroma sampling are used, as the pixels lie in the
     file, and no other noise is assumed.
@@ -49,6 +49,7 @@ def restore(
         options.setdefault("noise", 0.0)
     name = task if isinstance(task, str) else None
     height, width = operator.picture_shape(y)[-2:]
+    options.setdefault("backend", "quick")
     restorer = compile(operator, size=(height, width), task=name, **options)
     return restorer(y, seed=seed, callback=callback)
 

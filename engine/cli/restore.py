@@ -78,7 +78,7 @@ def restore(
             "steps": steps,
             "preset": preset,
             "device": device,
-            "backend": {"auto": "quick", "fastest": "auto"}.get(backend, backend),
+            "backend": o.chosen_backend(backend),
             "precision": precision,
             "threads": threads,
             **({"tile": tile} if tile else {}),

@@ -137,7 +137,7 @@ def _facts(prior: Prior, frame: Frame, device: torch.device, candidates: Mapping
 
 
 def _versions() -> dict[str, str]:
-    found = {"torch": torch.__version__}
+    found = {"torch": str(torch.__version__)}
     for package in _PACKAGES:
         try:
             found[package] = metadata.version(package)

@@ -127,7 +127,7 @@ def _own_code(module: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     """The module's call as a function whose code object is not shared with any other."""
 
     def call(x: Tensor, sigma: Tensor) -> Tensor:
-        return module(x, sigma)  # type: ignore[no-any-return]
+        return module(x, sigma)
 
     return types.FunctionType(call.__code__.replace(), globals(), call.__name__, None, call.__closure__)
 
@@ -138,7 +138,7 @@ def _never_silently_eager(backend: str) -> AbstractContextManager[Any]:
         return nullcontext()
     from torch._dynamo import config
 
-    return config.patch(fail_on_recompile_limit_hit=True)  # type: ignore[no-any-return]
+    return config.patch(fail_on_recompile_limit_hit=True)
 
 
 def missing(device: torch.device, *, compiled: bool = False) -> str | None:

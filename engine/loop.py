@@ -112,8 +112,8 @@ def sample(
     x, status, steps = run(denoise, method, y, sigmas, shape, image_seeds(seed, shape[0]), callback)
     if status == "diverged":
         raise Diverged(
-            f"the state stopped being finite at step {steps} of {len(sigmas) - 1}: the step is too long for this operator "
-            f"(for lmaps, eta ((1 - r) + r k2 L) must stay below 2) or the denoiser returned a value that is not finite"
+            f"the state stopped being finite at step {steps} of {len(sigmas) - 1}: the steps of {solver} are too long for this "
+            f"operator ({method.mend}), or the denoiser returned a value that is not finite"
         )
     return x
 

@@ -52,7 +52,7 @@ def own(
     steps: N asked for, or None for the method's own.   default_steps: N of the task's grid, for methods that have none.
     ends: range of the noise levels where they are not the method's own.
     """
-    sigmas = levels(solver, count(solver, task, steps, default_steps), ends)
+    sigmas = levels(solver, task, count(solver, task, steps, default_steps), ends)
     return calls(solver, sigmas, _inner(solver, task, options))
 
 
@@ -61,7 +61,7 @@ def count(solver: str, task: str, steps: int | None, default_steps: int) -> int:
     wanted = table.steps(solver, task) if steps is None else steps
     if wanted is not None:
         return wanted
-    own_grid = solvers.get(solver).schedule(None)
+    own_grid = table.schedule(solver, task, None)
     return default_steps if own_grid is None else len(own_grid) - 1
 
 
@@ -80,7 +80,7 @@ def within(
     the same factor; dmplug keeps its N, which is part of the method. steps, default_steps, ends: as in `own`.
     """
     inner = _inner(solver, task, options)
-    sigmas = levels(solver, count(solver, task, steps, default_steps), ends)
+    sigmas = levels(solver, task, count(solver, task, steps, default_steps), ends)
     longest, full = len(sigmas) - 1, calls(solver, sigmas, inner)
     if full <= budget:
         return longest, options
@@ -90,7 +90,7 @@ def within(
         return min(longest, budget), {**options, INNER[solver]: max(1, budget // longest - 1)}
     shrunk = max(1, round(inner * math.sqrt(budget / full)))
     fitting = (
-        n for n in range(min(longest, budget), 0, -1) if calls(solver, levels(solver, n, ends), shrunk) <= budget
+        n for n in range(min(longest, budget), 0, -1) if calls(solver, levels(solver, task, n, ends), shrunk) <= budget
     )
     return next(fitting, 1), {**options, INNER[solver]: shrunk}
 

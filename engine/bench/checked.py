@@ -87,9 +87,9 @@ def _dry_run(method: Method) -> None:
     options = {**(ours.options() if method.solver == "lmaps" else {}), **method.options}
     try:
         ends = grids.ends(method, "deblur-gaussian", preset)
-        sigmas = grids.levels(method.solver, method.given.get("steps", 3), ends)
-        if solvers.get(method.solver).schedule(3) is None and ends is None:
-            sigmas = grids.levels(method.solver, method.given.get("steps", 3), (ours.sigma_max, ours.sigma_min))
+        if ends is None and solvers.get(method.solver).schedule(3) is None:
+            ends = ours.sigma_max, ours.sigma_min
+        sigmas = grids.levels(method.solver, "deblur-gaussian", method.given.get("steps", 3), ends)
         solvers.build(method.solver, Denoise(), sigmas, _SHAPE, **options)
     except Undefined:
         return  # not for this operator: a matter of the tasks

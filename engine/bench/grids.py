@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .. import presets, schedules, solvers
+from .. import presets, schedules
 from ..presets import Preset
+from ..solvers import table
 from .methods import START, Method, parse
 
 OWN, LMAPS, BOTH = "own", "lmaps", "both"
@@ -62,16 +63,16 @@ def told(record: dict[str, Any]) -> str:
     return f"{record['sigma_max']:.3g} to {record['sigma_min']:.2g}, {whose}"
 
 
-def levels(solver: str, steps: int | None, ends: Ends | None) -> list[float]:
+def levels(solver: str, task: str, steps: int | None, ends: Ends | None) -> list[float]:
     """N + 1 noise levels; for methods without a grid of their own only their number counts."""
     if ends is not None:
         return schedules.edm(1 if steps is None else steps, *ends).tolist()
-    own = solvers.get(solver).schedule(steps)
+    own = table.schedule(solver, task, steps)
     return [0.0] * ((steps or 0) + 1) if own is None else own.tolist()
 
 
 def _own_ends(solver: str, task: str, preset: str) -> Ends:
-    own = solvers.get(solver).schedule(None)
+    own = table.schedule(solver, task, None)
     if own is None:
         ours = row(task, preset)
         return ours.sigma_max, ours.sigma_min

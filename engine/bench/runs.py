@@ -131,7 +131,7 @@ def arguments(cell: Cell, setting: Setting) -> dict[str, Any]:
             chosen["steps"], options = budgets.within(method.solver, cell.task, setting.budget, *asked, ends)
         if ends is not None:
             count = budgets.count(method.solver, cell.task, chosen["steps"], default)
-            chosen["schedule"] = grids.levels(method.solver, count, ends)
+            chosen["schedule"] = grids.levels(method.solver, cell.task, count, ends)
     return {**chosen, **options, "threads": setting.threads, "device": setting.device}
 
 

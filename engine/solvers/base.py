@@ -64,16 +64,21 @@ class Solver:
 
     needs_gradient: the loop records the network's graph, so that `estimate` can differentiate xhat with respect to x.
     rho:            share of fresh noise in Eq. 2.
+    mend:           what to try when its state stops being finite: the options that its steps are as long as.
     Solvers hold nothing of a measurement: `observe(y)` returns it, and the loop hands it back in `Step.observed`.
     """
 
     name: ClassVar[str]
     needs_gradient: ClassVar[bool] = False
     rho: float = 1.0
+    mend: ClassVar[str] = "try other options, or a schedule that starts lower"
 
     @classmethod
     def schedule(cls, steps: int | None) -> Tensor | None:
-        """The method's own noise levels, N = `steps` or its paper's number for None. None: it runs on the task's grid."""
+        """The method's own noise levels, N = `steps` or its paper's number for None. None: it runs on the task's grid.
+
+        A method whose authors set more of it by task takes that as further arguments, from `grid` of its rows.
+        """
         return None
 
     @classmethod

@@ -45,6 +45,7 @@ class DAPS(Solver):
     """
 
     name = "daps"
+    mend = "lower lr: lr (c L / tau^2 + 1 / sigma^2), L = lmax(J^T J), must stay below 2"
 
     def __init__(
         self,

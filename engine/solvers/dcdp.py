@@ -6,7 +6,7 @@
 
 The loop is entered with the fit of a mid-grey picture, and left with the last purification.
 Source: Li, Kwon, Alkhouri, Ravishankar, Qu 2024, "Decoupled data consistency with diffusion purification for image
-restoration", Algorithm 1.
+restoration", Algorithm 1. Its linear tasks are free of noise: the fit has no term that would stop it short of the noise.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ from .base import Shape, Solver, Step
 from .flow import ddim_levels, flow
 from .linear import curvature
 
-# Noise of the first purification, as a DDPM time (the paper's blur; 700 for its other linear tasks, 1000 for the rest).
-FIRST_TIME = 400
-
 
 class DCDP(Solver):
     """step: length of a gradient step on (1/2)||H(x) - y||^2, a sum; 1 / lmax(J^T J) unless given. The paper's learning rates
@@ -34,6 +31,7 @@ class DCDP(Solver):
     """
 
     name = "dcdp"
+    mend = "lower step or momentum"
 
     def __init__(
         self,
@@ -56,10 +54,11 @@ class DCDP(Solver):
         self.clip = clip
 
     @classmethod
-    def schedule(cls, steps: int | None) -> Tensor:
-        """`steps` (10) DDPM times evenly spaced from 400 to 1, as noise levels."""
-        count = 10 if steps is None else checks.whole(steps, "steps", 1, FIRST_TIME)
-        times = torch.linspace(FIRST_TIME, 1, count, dtype=torch.float64).round().long()
+    def schedule(cls, steps: int | None, first_time: int = 400, last_time: int = 1) -> Tensor:
+        """`steps` (10) DDPM times evenly spaced from first_time to last_time, as noise levels. The paper's blur goes from 400
+        to 0, its other linear tasks from 700 to 20, the rest from 1000 to 50."""
+        count = 10 if steps is None else checks.whole(steps, "steps", 1, first_time - last_time + 1)
+        times = torch.linspace(first_time, last_time, count, dtype=torch.float64).round().long()
         return torch.cat([schedules.ddpm_sigmas()[times - 1], torch.zeros(1, dtype=torch.float64)])
 
     def begin(self, x: Tensor, at: Step) -> Tensor:

@@ -1,7 +1,7 @@
 """DDNM: the estimate keeps the network's null space and takes its range from the measurement.
 
     x0     <- xhat + H^+ (y - H xhat)
-    x_next <- x0 + sigma_next (sqrt(1 - rho^2) (x - xhat) / sigma + rho n),     rho = eta sqrt(1 - sigma_next^2 / sigma^2)
+    x_next <- x0 + sigma_next (sqrt(1 - eta^2) (x - xhat) / sigma + eta n)
 
 With noise (DDNM+) both lines are taken apart by singular values s of H:
 
@@ -22,17 +22,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import schedules
 from ..operators import checks
 from ..operators.base import Operator, Spectrum
-from .base import Shape, Solver, Step, ddim_rho, step_to
+from .base import Shape, Solver, Step, step_to
+from .flow import strided
 from .linear import CUTOFF, Normal, diagonal, linear
 
 
 class DDNM(Solver):
     """For linear H; the noisy variant needs a cheap basis.
 
-    noise: sigma_y; 0 is the plain method.   eta: share of fresh noise (0.85).
+    noise: sigma_y; 0 is the plain method.   eta: share of fresh noise (0.85): the authors' c1 = sqrt(1 - abar_next) eta.
     """
 
     name = "ddnm"
@@ -54,7 +54,8 @@ class DDNM(Solver):
 
     @classmethod
     def schedule(cls, steps: int | None) -> Tensor:
-        return schedules.ddim(100 if steps is None else steps)
+        """DDPM times 990, 980 ... 0 for N = 100."""
+        return strided(100 if steps is None else steps)
 
     def observe(self, y: Tensor) -> Tensor:
         return self.operator.target(y)
@@ -75,7 +76,7 @@ class DDNM(Solver):
         direction = (x - at.memory["xhat"]) / at.sigma
         if self.basis is None:
             # Eq. 2 takes its direction from (x - x0) / sigma: hand it the state that has this one.
-            return step_to(x0, x0 + at.sigma * direction, at, ddim_rho(self.eta, at))
+            return step_to(x0, x0 + at.sigma * direction, at, self.eta)
         lam, sure, seen = self._cases(self.basis, at)
         fresh = (at.sigma_next**2 - self.noise**2 / torch.where(sure, lam, 1.0)).clamp_min(0).sqrt()
         fresh = torch.where(sure, fresh, self.eta * at.sigma_next)

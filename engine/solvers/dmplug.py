@@ -30,6 +30,7 @@ class DMPlug(Solver):
     """inner_steps: Adam's iterations, each through all of R and back (5000; 10000 for non-linear blur).   lr: of Adam."""
 
     name = "dmplug"
+    mend = "lower lr"
     needs_gradient = True
 
     def __init__(

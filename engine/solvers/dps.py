@@ -34,6 +34,7 @@ class DPS(Solver):
     """
 
     name = "dps"
+    mend = "lower zeta"
     needs_gradient = True
 
     def __init__(

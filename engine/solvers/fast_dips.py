@@ -36,6 +36,7 @@ class FastDIPS(Solver):
     """
 
     name = "fast-dips"
+    mend = "lower penalty"
 
     def __init__(
         self,
@@ -63,10 +64,8 @@ class FastDIPS(Solver):
 
     @classmethod
     def schedule(cls, steps: int | None) -> Tensor:
-        """`steps` network calls on the EDM grid of steps + 1 levels, its last positive level left out as the authors do."""
-        count = 74 if steps is None else checks.whole(steps, "steps", 1)
-        grid = schedules.edm(count + 1)
-        return torch.cat([grid[:count], grid[-1:]])
+        """The grid of DAPS with `steps` (75) levels: the num_steps = T + 1 of its code counts the final 0."""
+        return schedules.edm(75 if steps is None else steps)
 
     def estimate(self, xhat: Tensor, x: Tensor, at: Step) -> Tensor:
         if at.sigma_next == 0:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import schedules
+from ..operators import checks
 from .base import Step
 
 
@@ -22,6 +23,13 @@ def flow(x: Tensor, xhat: Tensor, levels: Sequence[float], at: Step, *, clip: bo
             clean = clean.clamp(-1, 1)
         x = x + (levels[k + 1] - levels[k]) / levels[k] * (x - clean)
     return x
+
+
+def strided(steps: int) -> Tensor:
+    """Noise levels of the DDPM times (steps - 1) s, .. 2 s, s, 0 with s = 1000 // steps, then 0: the grid of DDRM's code."""
+    count = checks.whole(steps, "steps", 1, schedules.DDPM_STEPS)
+    times = torch.arange(count - 1, -1, -1) * (schedules.DDPM_STEPS // count)
+    return torch.cat([schedules.ddpm_sigmas()[times], torch.zeros(1, dtype=torch.float64)])
 
 
 def ddim_levels(sigma: float, steps: int) -> list[float]:

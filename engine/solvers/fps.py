@@ -24,7 +24,7 @@ from ..operators import checks
 from ..operators.base import Operator
 from .base import Shape, Solver, Step, check_noisy, ddim_rho
 from .linear import UNSEEN, Normal, diagonal
-from .particles import gather, log_normal, pick
+from .particles import START, gather, log_normal, pick
 
 # Draws of one step: particles from 0, the noise of the measurement's path here.
 PATH = 2**14
@@ -66,11 +66,11 @@ class FPS(Solver):
 
     def begin(self, x: Tensor, at: Step) -> Tensor:
         """P draws of x given y_max under a flat prior: N(A^-1 H^T y_max / sigma_y^2, A^-1), A with v = sigma_max^2."""
-        at.memory["path"] = at.normal(x, PATH)
+        at.memory["path"] = at.normal(x, START)
         target = at.observed + at.sigma * self.operator.normal(at.memory["path"])
         zero = torch.zeros_like(x)
         first = [self._posterior(zero, target, at.sigma**2, x / at.sigma)]
-        others = [self._posterior(zero, target, at.sigma**2, at.normal(x, p)) for p in range(1, self.particles)]
+        others = [self._posterior(zero, target, at.sigma**2, at.normal(x, START + p)) for p in range(1, self.particles)]
         at.memory["others"] = others
         return first[0]
 
@@ -100,7 +100,7 @@ class FPS(Solver):
 
     def _next_target(self, x: Tensor, at: Step, c: float) -> Tensor:
         """H^T y_next."""
-        fresh = at.normal(x, PATH + 1)
+        fresh = at.normal(x, PATH)
         path = math.sqrt(1 - c) * at.memory["path"] + math.sqrt(c) * fresh
         at.memory["path"] = path
         return at.observed + at.sigma_next * self.operator.normal(path)

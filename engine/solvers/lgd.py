@@ -5,7 +5,9 @@
 
 The root carries the step from the VP state to alpha = 1, as in `dps`. The weights w_i:
 
-    "loss"       1 / n, the gradient of the mean misfit, as InverseBench runs it
+    "loss"       1 / n, the gradient of the mean misfit
+    "root"       1 / (2 n sqrt(mean_i ||y - H(x_i)||^2)), of the root of the mean misfit, as InverseBench runs it: dps
+                 where n = 1 and r = 0, and with dps's lengths of the push, not the 3e-3 of "loss"
     "likelihood" softmax_i(-||y - H(x_i)||^2 / (2 sigma_y^2)): the gradient of -2 sigma_y^2 log mean_i p(y | x_i), as printed
 
 Source: Song, Zhang, Yin, Mardani, Liu, Kautz, Chen, Vahdat 2023, "Loss-guided diffusion models for plug-and-play controllable
@@ -32,6 +34,7 @@ class LGD(Solver):
     """samples: n (3).   scale: length of the push (3e-3).   average: see above.   noise: sigma_y, for "likelihood" alone."""
 
     name = "lgd"
+    mend = "lower scale"
     needs_gradient = True
 
     def __init__(
@@ -48,7 +51,7 @@ class LGD(Solver):
         self.operator = operator
         self.samples = checks.whole(samples, "samples", 1)
         self.scale = checks.real(scale, "scale", 0)
-        self.average = checks.one_of(average, "average", ("loss", "likelihood"))
+        self.average = checks.one_of(average, "average", ("loss", "root", "likelihood"))
         weighs = self.average == "likelihood"
         self.noise = check_noisy(noise, self.name, 'average="loss"') if weighs else checks.real(noise, "noise", 0)
 
@@ -71,14 +74,17 @@ class LGD(Solver):
         r = at.sigma / math.sqrt(1 + at.sigma**2)
         total = torch.zeros_like(clean)
         log_sum = torch.full((len(clean), 1, 1, 1), -torch.inf, dtype=torch.float64, device=clean.device)
+        misfit = torch.zeros_like(log_sum)
         for i in range(self.samples):
             x0 = clean + r * at.normal(clean, i)
-            log_weight = torch.zeros_like(log_sum)
-            if self.average == "likelihood":
-                log_weight = -norms(self.operator(x0) - at.observed).double().square() / (2 * self.noise**2)
+            square = norms(self.operator(x0) - at.observed).double().square()
+            log_weight = -square / (2 * self.noise**2) if self.average == "likelihood" else torch.zeros_like(log_sum)
             log_sum = torch.logaddexp(log_sum, log_weight)
-            share = (log_weight - log_sum).exp().to(clean.dtype)
-            total = total + share * (2 * self.operator.data_gradient(x0, at.observed) - total)
+            share = (log_weight - log_sum).exp()
+            misfit = misfit + share * (square - misfit)
+            total = total + share.to(clean.dtype) * (2 * self.operator.data_gradient(x0, at.observed) - total)
+        if self.average == "root":
+            total = total / (2 * misfit.sqrt()).clamp_min(1e-30).to(clean.dtype)
         return total
 
     def describe(self) -> dict[str, object]:

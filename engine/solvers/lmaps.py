@@ -18,6 +18,7 @@ class LMAPS(Solver):
     """x0 = argmin_x (1 - r) ||x - xhat||^2 + r k2 ||y - H(x)||^2, solved by one of the strategies of `local_map`."""
 
     name = "lmaps"
+    mend = "lower eta or k2: eta ((1 - r) + r k2 L), L = lmax(J^T J), must stay below 2"
 
     def __init__(
         self,

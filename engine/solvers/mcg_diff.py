@@ -26,7 +26,7 @@ from ..operators import checks
 from ..operators.base import Operator
 from .base import Shape, Solver, Step, check_noisy, ddim_rho
 from .linear import CUTOFF, diagonal
-from .particles import gather, log_normal, pick
+from .particles import START, gather, log_normal, pick
 
 
 class MCGdiff(Solver):
@@ -68,7 +68,7 @@ class MCGdiff(Solver):
         return c * (self.seen / self.safe).to(device=y.device, dtype=_real(c.dtype))
 
     def begin(self, x: Tensor, at: Step) -> Tensor:
-        at.memory["others"] = [at.sigma * at.normal(x, p) for p in range(1, self.particles)]
+        at.memory["others"] = [at.sigma * at.normal(x, START + p) for p in range(1, self.particles)]
         return x
 
     def estimate(self, xhat: Tensor, x: Tensor, at: Step) -> Tensor:

@@ -13,6 +13,8 @@ from .base import Step
 
 # Draws of one step: one noise a particle first, then the one that picks ancestors.
 PICK = 2**15
+# And the noises that particles start from: the first step draws with the same index as the start.
+START = 3 * 2**14
 
 
 def log_normal(misfit: Tensor, variance: Tensor, basis: Spectrum, where: Tensor) -> Tensor:

@@ -34,13 +34,14 @@ WEIGHTS = ("adaptive", "plain", "bayes")
 
 
 class PiGDM(Solver):
-    """For linear H, and for those whose `start` is a pseudo-inverse onto pictures of the same shape: JPEG, quantisation, HDR.
+    """For linear H, and for those whose `start` is a pseudo-inverse (`Operator.start_inverts`): JPEG, quantisation, HDR.
     There (H H^T + c I)^-1 is 1 / (1 + c), and H^+ is `start`.
 
     noise: sigma_y.   eta: share of fresh noise.   weight: see above.   data_std: d, deviation of the data (1).
     """
 
     name = "pigdm"
+    mend = 'lower eta or take weight="plain"'
     needs_gradient = True
 
     def __init__(
@@ -60,8 +61,11 @@ class PiGDM(Solver):
         self.weight = checks.one_of(weight, "weight", WEIGHTS)
         self.data_std = checks.real(data_std, "data_std", 0, open_low=True)
         self.normal = Normal(operator, shape) if isinstance(operator, LinearOperator) else None
-        if self.normal is None:
-            _check_same_shape(operator, shape)
+        if self.normal is None and not operator.start_inverts:
+            raise Undefined(
+                f"solver 'pigdm' needs a pseudo-inverse, and {type(operator).__name__} is not linear and has none: use lmaps, "
+                "daps, sitcom, dps or red-diff"
+            )
 
     @classmethod
     def schedule(cls, steps: int | None) -> Tensor:
@@ -101,12 +105,3 @@ class PiGDM(Solver):
         if self.weight == "plain":
             return 1.0
         return 1 / (1 - math.sqrt(1 - ddim_rho(self.eta, at) ** 2) * at.sigma_next / at.sigma)
-
-
-def _check_same_shape(operator: Operator, shape: Shape) -> None:
-    measured = tuple(operator(torch.zeros((1, *shape[1:]), device=operator.device)).shape[1:])
-    if measured != tuple(shape[1:]):
-        raise Undefined(
-            f"solver 'pigdm' needs a pseudo-inverse, and {type(operator).__name__} is not linear and has none: use lmaps, "
-            "daps, sitcom, dps or red-diff"
-        )

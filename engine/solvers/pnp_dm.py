@@ -25,7 +25,7 @@ from ..local_map.reference import solve_regularised
 from ..operators import checks
 from ..operators.base import LinearOperator, Operator
 from .base import Shape, Solver, Step
-from .linear import CG_ITERATIONS, CG_TOLERANCE, Normal
+from .linear import CG_ITERATIONS, CG_TOLERANCE, Normal, curvature
 
 SMALLEST_NOISE = 1e-4
 DECAY, HIGHEST, LOWEST, FULL_RUN = 0.9, 10.0, 0.3, 100
@@ -37,10 +37,12 @@ LIKELIHOOD = 2**15
 
 class PnPDM(Solver):
     """noise: sigma_y.   sde_steps: of the prior's grid from 80 to 0.002, of which the part below rho is run (100).
-    langevin_steps, langevin_lr: of the likelihood step where H is not linear (100, 1e-4).
+    langevin_steps, langevin_lr: of the likelihood step where H is not linear (100, 1e-4). A step is never longer than
+    1 / (L / sigma_y^2 + 1 / rho^2), L = lmax(J^T J), beyond which the chain leaves the region that it was derived in.
     """
 
     name = "pnp-dm"
+    mend = "lower langevin_lr"
 
     def __init__(
         self,
@@ -59,16 +61,17 @@ class PnPDM(Solver):
         self.langevin_steps = checks.whole(langevin_steps, "langevin_steps", 1, 10_000)
         self.langevin_lr = checks.real(langevin_lr, "langevin_lr", 0, open_low=True)
         self.normal = Normal(operator, shape) if isinstance(operator, LinearOperator) else None
+        self.bound = curvature(operator, shape) if self.normal is None else 0.0
 
     @classmethod
-    def schedule(cls, steps: int | None) -> Tensor:
-        """rho_k = max(10 0.9^k, 0.3) for 100 steps; other numbers of them walk the same curve faster or slower.
+    def schedule(cls, steps: int | None, lowest: float = LOWEST) -> Tensor:
+        """rho_k = max(10 0.9^k, lowest) for 100 steps; other numbers of them walk the same curve faster or slower.
 
-        A schedule has to fall, so the levels held at 0.3 differ in their sixth digit.
+        A schedule has to fall, so the levels held at `lowest` (0.3; 0.1 for phase retrieval) differ in their sixth digit.
         """
         count = FULL_RUN if steps is None else checks.whole(steps, "steps", 1)
         k = torch.arange(count, dtype=torch.float64) * FULL_RUN / count
-        rho = (HIGHEST * DECAY**k).clamp_min(LOWEST) * (1 - 1e-6 * k)
+        rho = (HIGHEST * DECAY**k).clamp_min(lowest) * (1 - 1e-6 * k)
         return torch.cat([rho, torch.zeros(1, dtype=torch.float64)])
 
     def observe(self, y: Tensor) -> Any:
@@ -109,7 +112,7 @@ class PnPDM(Solver):
         return solve_regularised(normal.operator, b, shift, 1.0, CG_TOLERANCE, CG_ITERATIONS)
 
     def _walk(self, x0: Tensor, at: Step) -> Tensor:
-        z, lr = x0, self.langevin_lr
+        z, lr = x0, min(self.langevin_lr, 1 / (self.bound / self.noise**2 + 1 / at.sigma_next**2))
         for k in range(self.langevin_steps):
             g = self.operator.data_gradient(z, at.observed) / self.noise**2 + (z - x0) / at.sigma_next**2
             z = z - lr * g + math.sqrt(2 * lr) * at.normal(z, LIKELIHOOD + k)

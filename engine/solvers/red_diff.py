@@ -34,6 +34,7 @@ class REDdiff(Solver):
     """
 
     name = "red-diff"
+    mend = "lower lr"
 
     def __init__(
         self,

@@ -37,6 +37,7 @@ class ReSample(Solver):
     """
 
     name = "resample"
+    mend = "lower lr or gamma"
 
     def __init__(
         self,

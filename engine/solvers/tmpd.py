@@ -33,6 +33,7 @@ class TMPD(Solver):
     """
 
     name = "tmpd"
+    mend = 'take covariance="row-sum" or fewer cg_steps'
     needs_gradient = True
 
     def __init__(

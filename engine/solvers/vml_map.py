@@ -30,10 +30,13 @@ class VMLMAP(Solver):
     """Linear H; for others the loss without its traces and without preconditioning, J_H^T (y - H(D)) in the place of H^T (...).
 
     noise: sigma_y.   inner_steps: K.   lr: step in units of the longest safe one, 1 / (L / sigma_y^2 + 1 / sigma^2), or of 1
-    when preconditioned.   precondition: by default wherever H is linear.   probes: random vectors for the traces; 0 drops them.
+    when preconditioned.   precondition: by default wherever H is linear and the traces are dropped.
+    probes: random vectors for the traces; 0 drops them. P stands between J^T and the bracket, where the traces have no
+    counterpart, so with probes the whole gradient is scaled by one number: anything else would descend no loss.
     """
 
     name = "vml-map"
+    mend = "lower lr"
     needs_gradient = True
 
     def __init__(
@@ -56,7 +59,12 @@ class VMLMAP(Solver):
         self.probes = checks.whole(probes, "probes", 0)
         self.rho = check_rho(rho)
         self.normal = Normal(operator, shape) if isinstance(operator, LinearOperator) else None
-        self.precondition = self.normal is not None if precondition is None else precondition
+        default = self.normal is not None and self.probes == 0
+        self.precondition = default if precondition is None else precondition
+        if self.precondition and self.probes:
+            raise ValueError(
+                "precondition and probes of solver 'vml-map' exclude each other: its traces cannot be preconditioned"
+            )
         if self.normal is None and (self.precondition or self.probes):
             raise Undefined(
                 f"precondition and probes of solver 'vml-map' need a linear operator, {type(operator).__name__} is not one"
@@ -70,8 +78,8 @@ class VMLMAP(Solver):
                 pull = (clean - x) / at.sigma**2 - self.operator.data_gradient(clean, at.observed) / self.noise**2
                 pull = self._preconditioned(pull, at.sigma)
             traces = self._trace_gradient(xhat, x, at, k) if self.probes else 0.0
-            move = pull_back(xhat, x, pull) if self.precondition else self._safe(at.sigma) * pull_back(xhat, x, pull)
-            x = (x.detach() + self.lr * (move - self._safe(at.sigma) * traces)).requires_grad_()
+            scale = self.lr * (1.0 if self.precondition else self._safe(at.sigma))
+            x = (x.detach() + scale * (pull_back(xhat, x, pull) - traces)).requires_grad_()
             xhat = at.denoise(x, at.levels(x))
         at.memory["x"] = x.detach()
         return xhat

@@ -75,7 +75,7 @@ def test_own_calls_are_those_of_the_papers() -> None:
         "ddrm": 20,
         "ddnm": 100,
         "pigdm": 100,
-        "fast-dips": 74,
+        "fast-dips": 75,
         "mcg-diff": 200 * 64,
         "dmplug": 3 * 5001,
     }

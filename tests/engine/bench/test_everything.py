@@ -16,7 +16,7 @@ NONLINEAR = {"phase-retrieval", "deblur-nonlinear", "hdr", "jpeg", "quantize"}
 UNDEFINED = {
     **dict.fromkeys(("ddrm", "ddnm", "fps", "mcg-diff"), NONLINEAR | {"deblur-motion"}),
     "tmpd": NONLINEAR,
-    "pigdm": {"phase-retrieval"},
+    "pigdm": {"phase-retrieval", "deblur-nonlinear"},
     "fast-dips": {"jpeg", "quantize"},
 }
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 import lmaps
-from lmaps.engine import schedules, solvers
+from lmaps.engine import operators, schedules, solvers
+from lmaps.engine.solvers import table
 from lmaps.engine.solvers.base import Step
 
 from .problem import SHAPE, gaussian, one_estimate, one_step, relative, states
@@ -129,6 +130,23 @@ def test_no_basis_means_the_loop_and_collapsing_is_refused() -> None:
     assert method.describe()["chain"] == "loop"
     with pytest.raises(ValueError, match='Dense has none: use chain="loop"'):
         one_step(problem, "daps", states(), 1.0, chain="collapsed")
+
+
+def test_surrogate_chains_are_short() -> None:
+    """Along J = 1 JPEG's chain has no law to settle at: from the truth, 100 steps drift several times as far as the row's."""
+    operator = operators.JPEG(5)
+    truth = torch.linspace(-0.8, 0.8, 3 * 32 * 32).reshape(1, 3, 32, 32)
+    y = operator.degrade(truth, 0.05, 1)
+
+    def drift(**options: object) -> float:
+        method = solvers.build("daps", operator, [0.3, 0.0], truth.shape, **options)
+        at = Step(0, 0.3, 0.0, y, lambda x, s: truth, (0,))
+        return float((method.estimate(truth, truth, at) - truth).square().mean().sqrt())
+
+    row = table.defaults("daps", "jpeg", 0.05)
+    assert row["langevin_steps"] <= 5
+    assert table.defaults("daps", "quantize", 0.05)["langevin_steps"] <= 20
+    assert drift(**{**row, "langevin_steps": 100}) > 2 * drift(**row)
 
 
 def test_its_own_noise_levels_are_those_its_steps_are_tuned_to() -> None:

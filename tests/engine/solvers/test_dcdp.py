@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lmaps.engine import operators, schedules
-from lmaps.engine.solvers import build, get
+from lmaps.engine.solvers import build, get, table
 from lmaps.engine.solvers.base import Step
 from lmaps.engine.solvers.flow import ddim_levels, flow
 
@@ -73,6 +73,10 @@ def test_schedule_is_the_papers() -> None:
     assert len(grid) == 11
     assert grid[0] == known[399]
     assert grid[-2] == known[0]
+    for task, first, last in (("sr4", 700, 20), ("deblur-gaussian", 400, 1), ("phase-retrieval", 1000, 50)):
+        grid = table.schedule("dcdp", task, None)
+        assert grid is not None
+        assert (grid[0], grid[-2]) == (known[first - 1], known[last - 1])
 
 
 def test_run_fits_first_and_purifies_last() -> None:

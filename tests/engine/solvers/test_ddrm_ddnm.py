@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 import lmaps
-from lmaps.engine import operators
+from lmaps.engine import operators, schedules
+from lmaps.engine.noise import standard_normal
+from lmaps.engine.solvers import get
+from lmaps.engine.solvers.base import Step
 from lmaps.engine.solvers.ddrm import gains
 
 from .problem import SHAPE, SIGMA_Y, gaussian, one_estimate, one_step, relative, states
@@ -109,6 +112,32 @@ def test_runs_land_near_the_posterior_mean() -> None:
         x = problem.sample(name, 400, lmaps.schedules.ddim(60), noise=SIGMA_Y)
         assert relative(x.mean(0), problem.mean) < 0.2, name
     assert relative(problem.prior.mean, problem.mean) > 0.5
+
+
+def test_plain_ddnm_keeps_and_renews_the_shares_of_its_authors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a VP state c1 = sqrt(1 - abar') eta of fresh noise, c2 = sqrt(1 - abar') sqrt(1 - eta^2) of the direction."""
+    problem, x, sigma, sigma_next, eta = gaussian(), states(), 2.0, 1.0, 0.85
+    method, at = one_step(problem, "ddnm", x, sigma, sigma_next, noise=0.0, eta=eta)
+    xhat = problem.prior.denoise(x, at.levels(x))
+    x0 = method.estimate(xhat, x, at)
+    fresh = standard_normal(SHAPE, at.seeds, step=1).double()
+    expected = x0 + sigma_next * (math.sqrt(1 - eta**2) * (x - xhat) / sigma + eta * fresh)
+    assert relative(method.transition(x0, x, at), expected) < 1e-6
+    # Where H sees nothing DDNM+ does the same: its variance does not depend on sigma either.
+    plus, also = one_step(problem, "ddnm", x, sigma, sigma_next, noise=SIGMA_Y, eta=eta)
+    monkeypatch.setattr(Step, "normal", lambda self, like, draw=0: fresh.to(like.dtype))
+    null = torch.eye(12, dtype=torch.float64) - torch.linalg.pinv(problem.operator.matrix) @ problem.operator.matrix
+    there = plus.transition(plus.estimate(xhat, x, also), x, also)
+    assert relative(there.flatten(1) @ null, expected.flatten(1) @ null) < 1e-6
+
+
+def test_grids_are_those_of_the_authors_code() -> None:
+    known = schedules.ddpm_sigmas()
+    for name, count in (("ddrm", 20), ("ddnm", 100)):
+        grid = get(name).schedule(None)
+        assert grid is not None
+        times = range(0, 1000, 1000 // count)
+        assert torch.equal(grid[:-1].flip(0), known[list(times)])
 
 
 def test_plain_ddnm_is_ddim_where_nothing_is_measured() -> None:

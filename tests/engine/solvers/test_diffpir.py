@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import lmaps
-from lmaps.engine import operators
-from lmaps.engine.solvers import build
+from lmaps.engine import operators, schedules
+from lmaps.engine.solvers import build, get
 from lmaps.engine.solvers.base import Step
 from lmaps.engine.solvers.linear import Normal
 
@@ -20,7 +20,7 @@ from .problem import SIGMA_Y, gaussian, one_estimate, one_step, relative, states
 @pytest.mark.parametrize("sigma", [30.0, 0.7, 0.05])
 def test_prox_is_the_minimiser(diagonal: bool, sigma: float) -> None:
     problem, weight = gaussian(diagonal=diagonal), 7.0
-    xhat, x0 = one_estimate(problem, "diffpir", states(), sigma, noise=SIGMA_Y, weight=weight)
+    xhat, x0 = one_estimate(problem, "diffpir", states(), sigma, noise=SIGMA_Y, weight=weight, prox_last=True)
     a, rho = problem.operator.matrix, weight * SIGMA_Y**2 / sigma**2
     left = a.T @ a + rho * torch.eye(12, dtype=torch.float64)
     right = problem.y.double() @ a + rho * xhat.flatten(1)
@@ -37,7 +37,8 @@ def test_equals_lmaps_with_the_matching_covariance() -> None:
     problem, sigma, weight = gaussian(), 0.6, 3.0
     k1 = 0.3
     k2 = (k1**2 + 1e-6) / (weight * SIGMA_Y**2)
-    _, ours = one_estimate(problem, "diffpir", states(), sigma, noise=SIGMA_Y, weight=weight)
+    options = {"noise": SIGMA_Y, "weight": weight, "prox_last": True}
+    _, ours = one_estimate(problem, "diffpir", states(), sigma, **options)
     _, theirs = one_estimate(problem, "lmaps", states(), sigma, k1=k1, k2=k2, eta=0.1, inner_steps="exact")
     assert relative(ours, theirs) < 1e-6
 
@@ -71,11 +72,24 @@ def test_gradient_steps_for_other_operators_go_downhill(steps: int) -> None:
     operator = operators.HDR()
     truth = torch.linspace(-0.45, 0.4, 48).reshape(1, 3, 4, 4)
     y = operator(truth)
-    method = build("diffpir", operator, [0.5, 0.0], y.shape, noise=0.05, prox_steps=steps)
+    method = build("diffpir", operator, [0.5, 0.0], y.shape, noise=0.05, prox_steps=steps, prox_last=True)
     xhat = 0.2 * torch.ones_like(truth)
     at = Step(0, 0.5, 0.0, method.observe(y), lambda x, s: x, (0,))
     x0 = method.estimate(xhat, xhat, at)
     assert (x0 - truth).norm() < (xhat - truth).norm() * (0.6 if steps == 1 else 0.05)
+
+
+def test_schedule_and_last_step_are_the_authors() -> None:
+    """Quadratic spacing of DDPM's times, from 999 to 0; the denoiser's last answer is returned as it is."""
+    grid = get("diffpir").schedule(None)
+    assert grid is not None
+    way = [int(1000 * (i / 99) ** 0.5) for i in range(100)]
+    assert torch.equal(grid[:-1], schedules.ddpm_sigmas()[[999 - min(w, 999) for w in way]])
+    assert len(get("diffpir").schedule(1)) == 2  # type: ignore[arg-type]
+    xhat, x0 = one_estimate(gaussian(), "diffpir", states(), 0.3, 0.0)
+    assert torch.equal(xhat, x0)
+    xhat, x0 = one_estimate(gaussian(), "diffpir", states(), 0.3, 0.0, prox_last=True)
+    assert relative(x0, xhat) > 0.01
 
 
 def test_bad_options_are_named() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lmaps.engine import operators, schedules
-from lmaps.engine.solvers import build, get
+from lmaps.engine.solvers import build, get, table
 from lmaps.engine.solvers.base import Step
 
 from .problem import Problem, gaussian, one_estimate, one_step, relative, states
@@ -81,12 +81,12 @@ def test_last_level_is_left_to_the_network() -> None:
     assert torch.equal(xhat, x0)
 
 
-def test_schedule_leaves_out_the_last_level() -> None:
-    grid = get("fast-dips").schedule(49)
+def test_schedule_has_as_many_calls_as_the_authors_t() -> None:
+    """Their scheduler makes T + 1 levels, the last of them 0, and the sampler runs over the T before it."""
+    grid = get("fast-dips").schedule(50)
     assert grid is not None
-    whole = schedules.edm(50)
-    assert len(grid) == 50
-    assert torch.equal(grid[:-1], whole[:49])
+    assert torch.equal(grid, schedules.edm(50))
+    assert table.steps("fast-dips", "sr4") == 75
 
 
 def test_operators_without_a_derivative_are_refused() -> None:

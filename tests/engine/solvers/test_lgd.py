@@ -37,6 +37,14 @@ def test_without_spread_it_is_the_squared_misfit(average: str, monkeypatch: pyte
     assert relative(got, expected) < 1e-7
 
 
+def test_root_without_spread_is_dps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Step, "normal", lambda self, like, draw=0: torch.zeros_like(like))
+    problem, x = gaussian(), states()
+    _, ours = one_estimate(problem, "lgd", x, 1.3, 0.7, average="root", samples=2, scale=0.4)
+    _, dps = one_estimate(problem, "dps", x, 1.3, 0.7, zeta=0.4, clip=False)
+    assert relative(ours, dps) < 1e-9
+
+
 def test_copies_average_out_for_linear_h() -> None:
     """The mean gradient over many copies is the gradient at xhat: ||y - H(x)||^2 is quadratic."""
     problem, x, sigma = gaussian(), states(1), 1.3

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import lmaps
+from lmaps.engine import operators
 from lmaps.engine.solvers import build
 from lmaps.engine.solvers.base import Step
 from lmaps.engine.solvers.particles import gather, pick
@@ -83,6 +84,67 @@ def _update(
     noise = SIGMA_Y**2 * torch.eye(7, dtype=torch.float64)
     gain = covariance @ a.T @ torch.linalg.inv(a @ covariance @ a.T + noise)
     return mean + gain @ (y.double() + moved - a @ mean), covariance - gain @ a @ covariance
+
+
+@pytest.mark.parametrize("name", ["fps", "mcg-diff"])
+def test_one_pixel_against_importance_sampling(name: str) -> None:
+    """One step from the start, P particles of one image: the spread is another if start and step share their noise."""
+    count, sigma, following, noise, d = 2500, 1.5, 0.7, 0.5, 0.8
+    operator, levels = operators.Denoise(), [sigma, following, 0.0]
+    y = torch.full((1, 1, 1, 1), 0.4, dtype=torch.float64)
+
+    def denoise(x: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+        return x * d**2 / (d**2 + s.reshape(-1, 1, 1, 1) ** 2)
+
+    method = build(name, operator, levels, y.shape, noise=noise, particles=count, eta=1.0)
+    at = Step(0, sigma, following, method.observe(y), denoise, (5,))
+    x = method.begin(sigma * at.normal(y, 60_000), at)
+    start = torch.cat([x, *at.memory["others"]]).flatten()
+    path = float(at.memory["path"]) if name == "fps" else 0.0
+    x = method.transition(method.estimate(denoise(x, at.levels(x)), x, at), x, at)
+    got = torch.cat([x, *at.memory["others"]]).flatten()
+    moved = float(at.memory["path"]) if name == "fps" else 0.0
+
+    n = torch.randn((3, 400_000), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    c = 1 - (following / sigma) ** 2
+    kept, v, gain = (1 - c) ** 0.5 * following / sigma, c * following**2, d**2 / (d**2 + sigma**2)
+    if name == "fps":
+        first = _conjugate(0.4 + sigma * path, noise**2, torch.zeros(1), sigma**2, n[0])
+        target, width, counted = 0.4 + following * moved, noise**2, torch.zeros_like(n[0])
+    else:
+        pi = [s**2 - noise**2 + 1e-4 * (1 + noise**2) for s in (sigma, following)]
+        first, target, width = sigma * n[0], 0.4, pi[1]
+        counted = -((first - 0.4) ** 2) / (2 * pi[0])
+    mean = gain * first + kept * (first - gain * first)
+    weight = (-((mean - target) ** 2) / (2 * (v + width)) - counted).softmax(0)
+    then = _conjugate(target, width, mean, v, n[1])
+    expected = float((weight * then).sum())
+    spread = float((weight * (then - expected) ** 2).sum()) ** 0.5
+    assert abs(float(start.std() / first.std()) - 1) < 0.07
+    assert abs(float(got.mean()) - expected) < 5 * spread / count**0.5 + 0.01
+    assert abs(float(got.std()) / spread - 1) < 0.07
+
+
+@pytest.mark.parametrize("name", ["fps", "mcg-diff"])
+def test_the_start_and_the_first_step_draw_their_own_noise(name: str) -> None:
+    """A measurement that says nothing leaves two particles of one pixel at DDIM's own law, N(0, (a sigma)^2 + v): noise used
+    twice would add a sigma and sqrt(v)."""
+    count, sigma, following = 4000, 1.5, 0.7
+    y = torch.zeros((count, 1, 1, 1))
+    method = build(name, operators.Denoise(), [sigma, following, 0.0], y.shape, noise=500.0, particles=2, eta=1.0)
+    at = Step(0, sigma, following, method.observe(y), lambda x, s: 0.5 * x, tuple(range(count)))
+    x = method.begin(sigma * at.normal(y, 60_000), at)
+    method.transition(method.estimate(0.5 * x, x, at), x, at)
+    c = 1 - (following / sigma) ** 2
+    a = 0.5 + 0.5 * (1 - c) ** 0.5 * following / sigma
+    (other,) = at.memory["others"]
+    assert float(other.std()) == pytest.approx(((a * sigma) ** 2 + c * following**2) ** 0.5, rel=0.05)
+
+
+def _conjugate(y: float, width: float, mean: torch.Tensor, v: float, n: torch.Tensor) -> torch.Tensor:
+    """Draws of N(mean, v) given a measurement y of variance `width`."""
+    k = v / (v + width)
+    return mean + k * (y - mean) + (k * width) ** 0.5 * n
 
 
 def test_mcg_diff_approaches_the_posterior_as_particles_grow() -> None:

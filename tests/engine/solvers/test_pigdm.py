@@ -87,6 +87,15 @@ def test_jpeg_and_quantisation_take_the_identity() -> None:
 def test_operators_without_a_pseudo_inverse_are_refused() -> None:
     with pytest.raises(ValueError, match="PhaseRetrieval is not linear and has none: use lmaps"):
         build("pigdm", operators.PhaseRetrieval(), [1.0, 0.0], (1, 3, 16, 16))
+    with pytest.raises(ValueError, match="NonlinearBlur is not linear and has none: use lmaps"):
+        build("pigdm", operators.NonlinearBlur(), [1.0, 0.0], (1, 3, 16, 16))
+
+
+@pytest.mark.parametrize("operator", [operators.HDR(), operators.Quantize(), operators.JPEG(50)])
+def test_operators_that_say_so_have_a_pseudo_inverse(operator: operators.Operator) -> None:
+    y = operator(torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 1.6 - 0.8)
+    assert operator.start_inverts
+    assert torch.allclose(operator(operator.start(y)), y, atol=0.02)
 
 
 def test_a_batch_does_not_mix(tmp_path: object) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lmaps.engine import operators
-from lmaps.engine.solvers import build, get
+from lmaps.engine.solvers import build, get, table
 from lmaps.engine.solvers.base import Step
 
 from .problem import SHAPE, SIGMA_Y, gaussian, one_step, relative, states
@@ -80,6 +80,18 @@ def test_schedule_falls_to_its_floor() -> None:
     assert grid[1] == pytest.approx(9.0, rel=1e-5)
     assert grid[60] == pytest.approx(0.3, rel=1e-3)
     assert len(grid) == 101
+    lower = table.schedule("pnp-dm", "phase-retrieval", None)
+    assert lower is not None
+    assert lower[60] == pytest.approx(0.1, rel=1e-3)
+
+
+def test_langevin_step_keeps_to_the_curvature_of_small_noise() -> None:
+    """lr (L / sigma_y^2 + 1 / rho^2) > 2 diverges: at sigma_y = 0.005 the default lr is eight times too long."""
+    operator = operators.HDR()
+    x0 = 0.1 * torch.ones(4, 3, 2, 2)
+    method = build("pnp-dm", operator, [1.0, 0.3, 0.0], x0.shape, noise=0.005)
+    at = Step(0, 1.0, 0.3, operator(0.2 * torch.ones(4, 3, 2, 2)), lambda x, s: x, tuple(range(4)))
+    assert torch.allclose(method.transition(x0, x0, at), torch.tensor(0.2), atol=0.03)
 
 
 def test_langevin_for_other_operators_reaches_the_same_gaussian() -> None:

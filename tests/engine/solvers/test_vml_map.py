@@ -49,14 +49,24 @@ def loss(x: Tensor, traces: bool) -> Tensor:
     return value - c.trace() / (2 * SIGMA**2) + (A @ c @ A.T).trace() / (2 * NOISE**2)
 
 
-def one_move(monkeypatch: pytest.MonkeyPatch, **options: object) -> tuple[Tensor, Tensor, float]:
+def one_move(
+    monkeypatch: pytest.MonkeyPatch, place: tuple[float, float] = (0.4, 0.1), **options: object
+) -> tuple[Tensor, Tensor, float]:
     """(x before, x after one step, the step's length)."""
     operator = Dense(A, (1, 1, 2), diagonal=True)
     method = build("vml-map", operator, [SIGMA, 0.3, 0.0], (1, 1, 1, 2), noise=NOISE, inner_steps=1, **options)
-    x = torch.tensor([[[[0.4, 0.1]]]], dtype=torch.float64, requires_grad=True)
+    x = torch.tensor([[[list(place)]]], dtype=torch.float64, requires_grad=True)
     at = Step(0, SIGMA, 0.3, Y, denoise, (0,))
     method.estimate(denoise(x, at.levels(x)), x, at)
     return x.detach().flatten(), at.memory["x"].flatten(), method._safe(SIGMA)  # type: ignore[attr-defined]
+
+
+def corners(self: Step, like: Tensor, draw: int = 0) -> Tensor:
+    """Probes that make Hutchinson's estimate the trace itself: sqrt(2) e_1, sqrt(2) e_2."""
+    unit = torch.zeros_like(like)
+    size = like[0].numel()
+    unit.reshape(-1)[(draw // 2) % size] = math.sqrt(size)
+    return unit
 
 
 def gradient(x: Tensor, traces: bool) -> Tensor:
@@ -73,16 +83,20 @@ def test_a_step_is_gradient_descent_on_the_loss_without_traces(monkeypatch: pyte
 def test_probes_estimate_the_gradient_of_the_traces(monkeypatch: pytest.MonkeyPatch) -> None:
     """With sqrt(2) e_1 and sqrt(2) e_2 as probes Hutchinson's estimate is the trace itself."""
 
-    def corners(self: Step, like: Tensor, draw: int = 0) -> Tensor:
-        unit = torch.zeros_like(like)
-        size = like[0].numel()
-        unit.reshape(-1)[(draw // 2) % size] = math.sqrt(size)
-        return unit
-
     monkeypatch.setattr(Step, "normal", corners)
     before, after, step = one_move(monkeypatch, precondition=False, probes=2)
     assert relative((before - after) / step, gradient(before, traces=True)) < 1e-6
     assert relative(gradient(before, traces=True), gradient(before, traces=False)) > 0.02
+
+
+@pytest.mark.parametrize("place", [(0.4, 0.1), (-0.8, 0.9), (1.5, -1.0), (0.0, -0.4)])
+def test_probes_descend_the_whole_loss(monkeypatch: pytest.MonkeyPatch, place: tuple[float, float]) -> None:
+    """By default, too: one scaling for the main term and for the traces."""
+    monkeypatch.setattr(Step, "normal", corners)
+    before, after, step = one_move(monkeypatch, place, probes=2)
+    slope = gradient(before, traces=True)
+    assert relative((before - after) / step, slope) < 1e-6
+    assert loss(after, traces=True) < loss(before, traces=True)
 
 
 def test_preconditioner_is_the_inverse_of_the_data_and_noise_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,12 +128,14 @@ def test_traces_of_a_gaussian_prior_change_nothing() -> None:
     """J is constant there, so its trace has no gradient."""
     problem = gaussian()
     options = {"noise": SIGMA_Y, "inner_steps": 3}
-    plain = problem.sample("vml-map", 2, [1.0, 0.3, 0.0], **options)
+    plain = problem.sample("vml-map", 2, [1.0, 0.3, 0.0], precondition=False, **options)
     probed = problem.sample("vml-map", 2, [1.0, 0.3, 0.0], probes=2, **options)
     assert relative(probed, plain) < 1e-5
 
 
 def test_linear_only_parts_are_refused_for_others() -> None:
+    with pytest.raises(ValueError, match="exclude each other"):
+        build("vml-map", operators.Denoise(), [1.0, 0.0], (1, 3, 4, 4), precondition=True, probes=1)
     for options in ({"precondition": True}, {"probes": 2}):
         with pytest.raises(ValueError, match="need a linear operator, HDR is not one"):
             build("vml-map", operators.HDR(), [1.0, 0.0], (1, 3, 4, 4), **options)

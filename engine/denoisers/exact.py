@@ -38,7 +38,7 @@ def exact_float32() -> Iterator[None]:
 
 
 def _exact_convolutions() -> Callable[[], None]:
-    cudnn = torch.backends.cudnn
+    cudnn: Any = torch.backends.cudnn
     try:
         before = cudnn.allow_tf32
     except RuntimeError:  # whoever chose by torch's newer names cannot ask by the older one, nor should it be set

@@ -85,7 +85,7 @@ class BlackHole(Operator):
         turning = (c.cos() * u[:, n : 2 * n] - c.sin() * u[:, :n]) / self._as(self._phase_sigma, u)
         growing = u[:, 2 * n : -1] / self._as(self._amplitude_sigma, u)
         back = torch.complex(growing @ q, -(turning @ e)) / _away_from_zero(v)
-        g = (back @ self._transform(x)).real + FLUX_WEIGHT * self._pixel(x) * u[:, -1:]
+        g = torch.cat((back.real, -back.imag), dim=1) @ self._transform(x) + FLUX_WEIGHT * self._pixel(x) * u[:, -1:]
         return (0.5 * g).reshape(x.shape)
 
     def degrade(self, x: Tensor, noise: float = 0.0, seed: int = 0) -> Tensor:
@@ -157,18 +157,18 @@ class BlackHole(Operator):
         return (0.5 * x + 0.5).flatten(1)
 
     def _visibilities(self, f: Tensor) -> Tensor:
-        a = self._transform(f)
-        return torch.complex(f @ a.real.mT, f @ a.imag.mT)
+        real, imaginary = (f @ self._transform(f).mT).chunk(2, dim=1)
+        return torch.complex(real, imaginary)
 
     def _pixel(self, x: Tensor) -> float:
         """How many pixels of the reference grid one of x covers."""
         return (GRID / x.shape[-1]) ** 2
 
     def _transform(self, like: Tensor) -> Tensor:
-        """A [M, n^2], its unit the white pixel of the reference grid."""
+        """A's real part over its imaginary part, [2 M, n^2], its unit the white pixel of the reference grid."""
         side = math.isqrt(like[0].numel())
         key = (side, like.dtype, like.device)
-        return self._plans.get(key, lambda: self._matrix(side).to(like.device, like.dtype.to_complex()))
+        return self._plans.get(key, lambda: self._matrix(side).to(like.device, like.dtype))
 
     def _matrix(self, side: int) -> Tensor:
         """exp(2 pi i (u alpha + v delta)) at the pixels' centres, the signs as .uvfits has them, times the transform of a pixel
@@ -180,7 +180,8 @@ class BlackHole(Operator):
         east, north = (torch.exp(2j * math.pi * pixel * w[:, None] * towards) for w in (u, v))
         pyramid = (torch.sinc(u * pixel) * torch.sinc(v * pixel)).square()
         a = (pyramid[:, None] * (GRID / side) ** 2)[..., None] * north[:, :, None] * east[:, None, :]
-        return a.flatten(1)
+        a = a.flatten(1)
+        return torch.cat((a.real, a.imag))
 
     def _as(self, tensor: Tensor, like: Tensor) -> Tensor:
         return tensor.to(like.device, like.dtype)

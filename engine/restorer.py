@@ -39,9 +39,9 @@ _recordings: GraphCache[Recorded] = GraphCache()
 class Result:
     """image [B, C, H, W] float32 in [0, 1]; status "ok", "cancelled" or "diverged"; stats: what ran and how long it took.
 
-    x: the estimate itself, [B, C, H, W] in the prior's units ([-1, 1] for pictures), not clipped. `image` is what the operator's
-       `image(x)` makes of it: (x + 1)/2 in [0, 1], but for MRI, whose x is a complex picture's real and imaginary part and whose
-       image is its magnitude, one channel.
+    x: the estimate itself, [B, C, H, W] in the prior's units ([-1, 1] for pictures), not clipped. `image` is what the
+       operator's `image(x)` makes of it: (x + 1)/2 in [0, 1], but for MRI, whose x is a complex picture's real and
+       imaginary part and whose image is its magnitude, one channel.
     """
 
     image: Tensor

@@ -19,7 +19,8 @@ def report(results: Results, picture: str) -> str:
     lines = ["# The prior, measured on photographs it has never seen", ""]
     lines += [f"`{about['command']}` on {about['date']}, {about['machine']}.", ""]
     lines += [
-        f"Prior `{about['prior']}` (config.json {about['digest'][:12]}), {about['backend']} {about['precision']}, preset `{about['preset']}`. "
+        f"Prior `{about['prior']}` (config.json {about['digest'][:12]}), preset `{about['preset']}`, on {about['backend']} "
+        f"{about['precision']}. "
         f"{len(about['pictures'])} photographs, short side to {about['size']}, centre crop: "
         f"{', '.join(about['pictures'])}. Means over them; results clipped to [0, 1].",
         "",

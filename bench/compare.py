@@ -1,6 +1,7 @@
 """Compare a run of the benchmark suites with the stored one of the same kind of machine.
 
     python -m bench.compare build/bench.json           what became slower, what promises were missed; exit code 1 if slower
+    python -m bench.compare build/bench.json --strict  the same, and exit code 1 for a missed promise
     python -m bench.compare build/bench.json --save    keep this run as the baseline of its kind of machine
 
 A benchmark counts as slower when its median and its minimum both are, by more than 20 %: a slow spell of the machine moves the
@@ -93,18 +94,24 @@ def report(run: Trimmed, baseline: Trimmed | None) -> tuple[list[str], bool]:
     return [*lines, *(f"not run: {name}" for name in missing)], bool(worse)
 
 
+def missed(run: Trimmed) -> bool:
+    """Whether a promise was."""
+    return not all(kept for *_, kept in promises(run))
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="what pytest --benchmark-json wrote")
     parser.add_argument("--save", action="store_true", help="keep this run as the baseline of its kind of machine")
+    parser.add_argument("--strict", action="store_true", help="exit code 1 for a missed promise, too")
     given = parser.parse_args(arguments)
     run = trimmed(json.loads(given.run.read_text(encoding="utf-8")))
     lines, slower = report(run, stored(run["kind"]))
     print("\n".join(lines))
     if given.save:
         print(f"saved {save(run)}")
-        return 0
-    return int(slower)
+        return int(given.strict and missed(run))
+    return int(slower or (given.strict and missed(run)))
 
 
 if __name__ == "__main__":

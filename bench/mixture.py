@@ -20,6 +20,7 @@ Prints the table; with -o writes it to DIR/mixture.md and the pictures to DIR/mi
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,8 +51,10 @@ PRIOR = Mixture(
 OPTIONS: dict[str, dict[str, Any]] = {
     "dps": {"zeta": 0.3, "clip": False},
     "lmaps": {"k1": 0.3, "k2": 0.3**2 / SIGMA_Y**2, "eta": 0.5, "inner_steps": "exact"},
-    "daps": {"tau": SIGMA_Y, "lr": 1e-3, "data_gradient": "half"},
+    "daps": {"tau": SIGMA_Y, "lr": 3e-3, "data_gradient": "half"},
 }
+# What the exact estimates are, for the table.
+EXACT = {"dps": "E[x0 | x, y]", "lmaps": "argmax p(x0 | x, y)", "daps": "draw of p(x0 | x, y)"}
 LABELS = {"dps": "DPS", "lmaps": "LMAPS", "daps": "DAPS"}
 LOW = 0.01
 BOX = ((-2.5, 2.6), (-2.6, 2.5))
@@ -180,14 +183,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     true = draw(target, max(given.samples, 20_000), given.seed)
     level = float(target.log_density(true).quantile(LOW))
     panels: list[tuple[str, Tensor]] = [("p(x0 | y)", true[: given.samples])]
+    settings = {"p(x0 | y)": "drawn in closed form", "global MAP": "argmax p(x0 | y)"}
     for exact in (True, False):
         if not exact:
             panels.append(("global MAP", global_map(target)[None]))
         for name, label in LABELS.items():
             kind = "exact estimate" if exact else "solver"
+            settings[f"{label}, {kind}"] = EXACT[name] if exact else set_to(name)
             x = sample(name, exact, target, given.samples, given.steps, given.seed)
             panels.append((f"{label}, {kind}", x))
-    text = _table(panels, target, level, given)
+    text = _table(panels, settings, target, level, given)
     print(text)
     if given.output is not None:
         given.output.mkdir(parents=True, exist_ok=True)
@@ -196,19 +201,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _table(panels: Sequence[tuple[str, Tensor]], target: Mixture, level: float, given: argparse.Namespace) -> str:
+def set_to(name: str) -> str:
+    """The settings that a solver runs with here, its defaults among them."""
+    known = inspect.signature(solvers.get(name)).parameters
+    fixed = ("operator", "sigmas", "shape", "noise", "largest", "strategy")
+    values = {key: OPTIONS[name].get(key, p.default) for key, p in known.items() if key not in fixed}
+    return ", ".join(
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
+    )
+
+
+def _table(
+    panels: Sequence[tuple[str, Tensor]],
+    settings: dict[str, str],
+    target: Mixture,
+    level: float,
+    given: argparse.Namespace,
+) -> str:
     lines = [
         f"`python -m bench.mixture --samples {given.samples} --steps {given.steps} --seed {given.seed}`: "
         f"y = {Y}, sigma_y = {SIGMA_Y}, N = {given.steps} noise levels from {SIGMA_MAX:g} to {SIGMA_MIN:g}",
         "",
-        "| samples of | low density | between modes | mean log p(x0 \\| y) |",
-        "|---|---|---|---|",
+        "| samples of | settings | low density | between modes | mean log p(x0 \\| y) |",
+        "|---|---|---|---|---|",
     ]
     for label, x in panels:
         part = shares(x, target, level)
         density = float(target.log_density(x).mean())
-        name = label.replace("|", "\\|")
-        lines.append(f"| {name} | {part.low_density:.1%} | {part.between_modes:.1%} | {density:.2f} |")
+        name, settled = (text.replace("|", "\\|") for text in (label, settings[label]))
+        lines.append(f"| {name} | {settled} | {part.low_density:.1%} | {part.between_modes:.1%} | {density:.2f} |")
     return "\n".join(lines)
 
 

@@ -65,8 +65,9 @@ def test_promises_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     file.write_text(json.dumps(run({"a": 1.0}, figure="fast", ratio=19.0, at_least=20.0)), encoding="utf-8")
     assert compare.main([str(file)]) == 0
     assert "MISSED        19  >= 20     fast" in capsys.readouterr().out
+    assert compare.main([str(file), "--strict"]) == 1
     file.write_text(json.dumps(run({"a": 1.0}, figure="share", ratio=0.1, at_most=0.15)), encoding="utf-8")
-    compare.main([str(file)])
+    assert compare.main([str(file), "--strict"]) == 0
     assert "kept         0.1  <= 0.15   share" in capsys.readouterr().out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -113,6 +114,38 @@ def test_flow_approaches_the_exact_probability_flow() -> None:
 def test_one_euler_step_to_zero_is_tweedie() -> None:
     xhat, x0 = one_estimate(gaussian(), "daps", states(), 2.0, langevin_steps=0, ode_steps=1, ode_end=0.0)
     assert torch.allclose(xhat, x0, atol=1e-12)
+
+
+def test_whole_run_has_the_law_of_its_affine_steps() -> None:
+    """Flow, chain and re-noising are affine for a Gaussian prior: mean and covariance of the result, by matrices."""
+    problem, n, sigmas = gaussian(), 500, [3.0, 1.0, 0.4, 0.15, 0.0]
+    lr, tau, chain, ode = 2e-3, 0.2, 30, 3
+    prior, a, y = problem.prior, problem.operator.matrix, problem.y[0].double()
+    eye = torch.eye(12, dtype=torch.float64)
+    mean, covariance = torch.zeros(12, dtype=torch.float64), sigmas[0] ** 2 * eye
+    for i, (sigma, following) in enumerate(pairwise(sigmas)):
+        top, bottom = sigma ** (1 / 7), 0.01 ** (1 / 7)
+        levels = [(top + k / ode * (bottom - top)) ** 7 for k in range(ode + 1)]
+        for here, there in pairwise(levels):
+            j, r = prior.covariance @ torch.linalg.inv(prior.covariance + here**2 * eye), (there - here) / here
+            move = (1 + r) * eye - r * j
+            mean, covariance = prior.mean + move @ (mean - prior.mean), move @ covariance @ move.T
+        step = lr * (1 - i / len(sigmas) * 0.99)
+        shrink = eye - step * (a.T @ a / tau**2 + eye / sigma**2)
+        move, fixed, drawn = eye, torch.zeros(12, dtype=torch.float64), torch.zeros_like(eye)
+        for _ in range(chain):
+            move, fixed = shrink @ move + step / sigma**2 * eye, shrink @ fixed + step * a.T @ y / tau**2
+            drawn = shrink @ drawn @ shrink.T + 2 * step * eye
+        mean, covariance = move @ mean + fixed, move @ covariance @ move.T + drawn + following**2 * eye
+    options = {"lr": lr, "tau": tau, "langevin_steps": chain, "ode_steps": ode, "data_gradient": "half"}
+    x = problem.sample("daps", n, sigmas, **options)
+    assert ((x.mean(0) - mean).abs() / covariance.diagonal().sqrt()).max() < 4.5 / math.sqrt(n)
+    assert ((x.var(0) / covariance.diagonal()).log().abs() < 4.5 * math.sqrt(2 / n)).all()
+    # The relative error of n draws' covariance is about sqrt(effective dimension / n).
+    assert relative(torch.cov(x.T), covariance) < 1.5 * math.sqrt(
+        covariance.trace() ** 2 / covariance.square().sum() / n
+    )
+    assert relative(prior.covariance, covariance) > 1
 
 
 def test_run_lands_near_the_posterior_mean() -> None:

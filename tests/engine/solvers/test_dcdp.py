@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 
+import lmaps
 from lmaps.engine import operators, schedules
 from lmaps.engine.solvers import build, get, table
 from lmaps.engine.solvers.base import Step
@@ -77,6 +79,19 @@ def test_schedule_is_the_papers() -> None:
         grid = table.schedule("dcdp", task, None)
         assert grid is not None
         assert (grid[0], grid[-2]) == (known[first - 1], known[last - 1])
+
+
+def test_run_has_the_law_of_its_last_purification() -> None:
+    """H = 1 fitted to the end is y, so the result is the flow of y + sigma n for the last level: mean and covariance known."""
+    prior, n, sigma = gaussian().prior, 500, 0.5
+    y = torch.linspace(-0.6, 0.5, 12).reshape(1, 1, 3, 4).expand(n, -1, -1, -1).contiguous()
+    options = {"momentum": 0.0, "inner_steps": 1, "step": 1.0, "ddim_steps": 100, "clip": False}
+    x = lmaps.sample(prior.denoise, operators.Denoise(), y, schedule=[2.0, sigma, 0.0], solver="dcdp", **options)
+    gain = prior.vectors * (prior.values / (prior.values + sigma**2)).sqrt() @ prior.vectors.T
+    mean, covariance = prior.mean + gain @ (y[0].double().flatten() - prior.mean), sigma**2 * gain @ gain.T
+    drawn = x.flatten(1).double()
+    assert ((drawn.mean(0) - mean).abs() / covariance.diagonal().sqrt()).max() < 4.5 / math.sqrt(n) + 0.05
+    assert ((drawn.var(0) / covariance.diagonal()).log().abs() < 4.5 * math.sqrt(2 / n) + 0.08).all()
 
 
 def test_run_fits_first_and_purifies_last() -> None:

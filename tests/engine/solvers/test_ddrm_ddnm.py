@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -112,6 +113,36 @@ def test_runs_land_near_the_posterior_mean() -> None:
         x = problem.sample(name, 400, lmaps.schedules.ddim(60), noise=SIGMA_Y)
         assert relative(x.mean(0), problem.mean) < 0.2, name
     assert relative(problem.prior.mean, problem.mean) > 0.5
+
+
+@pytest.mark.parametrize("name", ["ddrm", "ddnm"])
+def test_whole_run_has_the_law_of_its_coefficients(name: str) -> None:
+    """An isotropic prior keeps singular values apart: mean and variance of each coefficient by the paper's three cases."""
+    d, n, eta, sigmas = 0.5, 900, 0.85, [9.0, 3.0, 1.0, 0.4, 0.15, 0.05, 0.0]
+    problem = gaussian(isotropic=d)
+    _, s, vt = torch.linalg.svd(problem.operator.matrix, full_matrices=True)
+    data = (vt @ problem.operator.matrix.T @ problem.y[0].double())[:7] / s**2
+    centre = vt @ problem.prior.mean
+    x = problem.sample(name, n, sigmas, noise=SIGMA_Y, eta=eta) @ vt.T
+    for k in range(12):
+        measured, width = k < 7, SIGMA_Y / float(s[k]) if k < 7 else math.inf
+        m, v = 0.0, sigmas[0] ** 2
+        if name == "ddrm" and width <= sigmas[0]:
+            m, v = float(data[k]), sigmas[0] ** 2 - width**2
+        for here, there in pairwise(sigmas):
+            g = d**2 / (d**2 + here**2)
+            ybar = float(data[k]) if measured else 0.0
+            if width <= there:
+                m, v = ybar, there**2 - width**2
+                continue
+            old = math.sqrt(1 - eta**2) * there
+            # x_next = xhat (1 - share) + share ybar, or with the direction (x - xhat) / here where nothing is measured.
+            share = old / width if measured else old / here
+            gain = g * (1 - share) + (0.0 if measured else share)
+            fixed = (1 - g) * (1 - share) * float(centre[k]) + (share * ybar if measured else 0.0)
+            m, v = gain * m + fixed, gain**2 * v + eta**2 * there**2
+        assert abs(float(x[:, k].mean()) - m) < 4.5 * math.sqrt(v / n) + 1e-4, k
+        assert abs(math.log(float(x[:, k].var()) / v)) < 4.5 * math.sqrt(2 / n), k
 
 
 def test_plain_ddnm_keeps_and_renews_the_shares_of_its_authors(monkeypatch: pytest.MonkeyPatch) -> None:

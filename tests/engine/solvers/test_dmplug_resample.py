@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from lmaps.engine import schedules
+import lmaps
+from lmaps.engine import operators, schedules
 from lmaps.engine.noise import standard_normal
 from lmaps.engine.solvers import build
 from lmaps.engine.solvers.base import Step
@@ -45,6 +46,18 @@ def test_dmplug_explains_the_measurement_in_the_end() -> None:
     misfit = (x @ problem.operator.matrix.T - problem.y.double()).norm(dim=1)
     before = (problem.prior.mean @ problem.operator.matrix.T - problem.y.double()).norm()
     assert misfit.max() < 0.2 * before
+
+
+@pytest.mark.parametrize("name", ["dmplug", "resample"])
+def test_a_measurement_of_everything_is_the_answer(name: str) -> None:
+    """H = 1 without noise has one minimiser, y itself: whatever the prior thinks of it, the optimisation ends there."""
+    prior = gaussian().prior
+    y = torch.linspace(-0.6, 0.5, 12).reshape(1, 1, 3, 4).expand(2, -1, -1, -1).contiguous()
+    options = {"inner_steps": 800, "lr": 0.03} if name == "dmplug" else {"noise": 0.0}
+    x = lmaps.sample(prior.denoise, operators.Denoise(), y, schedule=[3.0, 1.0, 0.3, 0.0], solver=name, **options)
+    # Adam of a fixed length hovers about the minimum.
+    assert (x - y).abs().max() < (0.05 if name == "dmplug" else 0.005)
+    assert relative(prior.mean, y[0].flatten()) > 0.5
 
 
 def test_resample_interrupts_every_tenth_step_of_the_last_two_thirds() -> None:

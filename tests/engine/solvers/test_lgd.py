@@ -81,6 +81,22 @@ def test_running_mean_is_the_softmax_of_all_copies() -> None:
     assert relative(got, expected) < 1e-7
 
 
+def test_many_copies_of_the_right_length_give_the_posterior_mean() -> None:
+    """By likelihood, with the length that makes it sigma^2 grad log p(y | x), and r^2 = sigma^2 / (1 + sigma^2) the variance of
+    x0 given x, as it is for N(m, I): the estimate is E[x0 | x, y]."""
+    sigma_y = 0.7
+    problem = gaussian(isotropic=1.0, rows=2, sigma_y=sigma_y)
+    sigma, following, x = 0.8, 0.5, states(1)
+    share, root = 1 - (following / sigma) ** 2, math.sqrt((1 + sigma**2) * (1 + following**2))
+    options = {"average": "likelihood", "noise": sigma_y, "samples": 4000}
+    exact = share * sigma**2 / (2 * sigma_y**2 * root)
+    xhat, x0 = one_estimate(problem, "lgd", x, sigma, following, scale=exact, **options)
+    a, c = problem.operator.matrix, sigma**2 / (1 + sigma**2)
+    middle = c * a @ a.T + sigma_y**2 * torch.eye(2, dtype=torch.float64)
+    expected = xhat.flatten(1) + (problem.y.double() - xhat.flatten(1) @ a.T) @ torch.linalg.inv(middle) @ a * c
+    assert relative(x0.flatten(1) - xhat.flatten(1), expected - xhat.flatten(1)) < 0.09
+
+
 def test_run_moves_towards_the_posterior() -> None:
     problem = gaussian()
     x = problem.sample("lgd", 60, schedules.ddim(100), scale=0.1)

@@ -47,20 +47,29 @@ def test_true_samples_have_the_share_that_defines_low_density() -> None:
 
 
 def test_figure_3s_claim() -> None:
-    """LMAPS falls less often between modes or in low density than DPS and DAPS, and scores the higher density."""
+    """No sample of LMAPS falls between modes or in low density, many of DPS and DAPS do; and it scores the higher density."""
     target = mixture.posterior(mixture.PRIOR, mixture.Y, mixture.SIGMA_Y)
     level = float(target.log_density(mixture.draw(target, 20_000, seed=0)).quantile(mixture.LOW))
-    low, height = {}, {}
+    found, height = {}, {}
     for name in mixture.LABELS:
         for exact in (True, False):
             x = mixture.sample(name, exact, target, count=300, steps=20, seed=0)
-            low[name, exact] = mixture.shares(x, target, level).low_density
+            found[name, exact] = mixture.shares(x, target, level)
             height[name, exact] = float(target.log_density(x).mean())
+    for exact in (True, False):
+        assert found["lmaps", exact] == mixture.Shares(low_density=0.0, between_modes=0.0)
+        for other in ("dps", "daps"):
+            assert height["lmaps", exact] > height[other, exact] + 0.2
     for other in ("dps", "daps"):
-        assert height["lmaps", True] > height[other, True] + 0.2
-        assert height["lmaps", False] > height[other, False] + 0.2
-        assert low["lmaps", False] < low[other, False]
-    assert low["lmaps", True] == 0
+        assert found[other, False].low_density > 0.05
+    assert found["daps", False].between_modes > 0.02
+    # Draws of the true p(x0 | x, y) are as often there as the posterior itself.
+    assert found["daps", True].low_density == pytest.approx(mixture.LOW, abs=0.015)
+
+
+def test_the_table_tells_every_setting() -> None:
+    assert mixture.set_to("dps") == "zeta 0.3, clip False"
+    assert "lr 0.003, tau 0.3, langevin_steps 100" in mixture.set_to("daps")
 
 
 def test_exact_draws_sample_the_posterior() -> None:

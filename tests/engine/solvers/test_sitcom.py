@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lmaps.engine import schedules
+from lmaps.engine import operators, schedules
 from lmaps.engine.loop import run
 from lmaps.engine.solvers import build
 from lmaps.engine.solvers.adam import Adam
+from lmaps.engine.solvers.base import Step
 
 from .problem import SIGMA_Y, Problem, gaussian, one_estimate, relative, states
 
@@ -66,6 +67,17 @@ def test_every_image_stops_by_itself() -> None:
     for b in range(3):
         _, alone = one_estimate(problem, "sitcom", x[b : b + 1], sigma, **options)
         assert relative(together[b], alone[0]) < 1e-9
+
+
+def test_a_last_data_step_puts_the_measurement_in() -> None:
+    """s = 0.5 on a mask replaces what was measured, as the authors' inpainting does."""
+    operator = operators.Inpainting.random(keep=0.5, seed=1)
+    y = operator(torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)) - 0.5)
+    method = build("sitcom", operator, [1.0, 0.0], y.shape, noise=10.0, data_step=0.5)
+    x = torch.zeros_like(y).requires_grad_()
+    x0 = method.estimate(0.3 + 0.5 * x, x, Step(0, 1.0, 0.0, y, lambda z, s: z, (0,)))
+    seen = operator.mask(6, 6) > 0
+    assert torch.allclose(x0.detach(), torch.where(seen, y, 0.3), atol=1e-6)
 
 
 def test_an_input_that_fits_is_left_alone() -> None:

@@ -51,7 +51,8 @@ def convert(
         str | None, typer.Option(help="edm, vp, ve or iddpm, where the one assumed is wrong.")
     ] = None,
     heads: Annotated[
-        int | None, typer.Option(min=1, help="Attention heads a block, of guided-diffusion, where the number assumed is wrong.")
+        int | None,
+        typer.Option(min=1, help="Attention heads a block, of guided-diffusion, where the number assumed is wrong."),
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Store the weights as float16: half the size.")] = False,
     graph: Annotated[

@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that `lmaps --help` answers at once; commands
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -44,6 +45,14 @@ def _options(
     pass
 
 
+def _let_idle_threads_sleep() -> None:
+    """GNU OpenMP's idle threads poll for milliseconds, on the cores that OpenVINO's threads then want: without that, a
+    restoration on two cores takes 6 to 8 % less time (bench/results/cpu.md). Read once, when torch brings OpenMP in.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+
 for _command in (restore, degrade, demo, convert, export, info):
     app.command()(_command)
 app.add_typer(bench, name="bench")
@@ -51,4 +60,5 @@ app.add_typer(bench, name="bench")
 
 def main() -> None:
     """The `lmaps` program."""
+    _let_idle_threads_sleep()
     app(prog_name="lmaps")

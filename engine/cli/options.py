@@ -9,7 +9,9 @@ import typer
 
 from .errors import Stop
 
-Source = Annotated[Path, typer.Argument(metavar="IN", help="A picture, a measurement (.npz, .uvfits), or a folder of them.")]
+Source = Annotated[
+    Path, typer.Argument(metavar="IN", help="A picture, a measurement (.npz, .uvfits), or a folder of them.")
+]
 Target = Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="File to write, or folder.")]
 MaskFile = Annotated[
     Path | None, typer.Option("--mask", metavar="M", help="Picture of IN's size: white is known, black missing.")

@@ -1,14 +1,17 @@
 """What the engine costs on a CPU: `python -m bench.cpu -o bench/results/cpu.md`.
 
-Three tables, each measured in one run with the candidates taking turns: the denoiser's backends, the local MAP strategies
-against the paper's loop in torch, and whole restorations against the network calls inside them.
+Four tables, each measured in one run with the candidates taking turns: the denoiser's backends, the local MAP strategies
+against the paper's loop in torch, and whole restorations against the network calls inside them. Then what the idle threads
+of OpenMP cost.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import statistics
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +115,28 @@ def restorations(rounds: int) -> Iterator[str]:
         )
 
 
+IDLE_CHILD = """
+import statistics, torch, lmaps
+restorer = lmaps.compile("sr4", size=(256, 256), steps=20, device="cpu")
+y = restorer.operator.degrade(torch.zeros(1, 3, 256, 256), 0.05, seed=0)
+print(statistics.median([restorer(y).stats["total_s"] for _ in range(9)][1:]))
+"""
+
+
+def idle_threads(rounds: int) -> Iterator[str]:
+    """sr4 in new processes that take turns: OpenMP's idle threads polling, as GNU OpenMP has it, or asleep sooner."""
+    seconds: dict[str, list[float]] = {"not set": [], "2000": []}
+    for _ in range(rounds):
+        for value, taken in seconds.items():
+            own = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+            environment = own if value == "not set" else {**own, "GOMP_SPINCOUNT": value}
+            words = [sys.executable, "-c", IDLE_CHILD]
+            told = subprocess.run(words, env=environment, check=True, capture_output=True, text=True).stdout
+            taken.append(float(told))
+    for value, taken in seconds.items():
+        yield f"| {value} | {statistics.median(taken):.3f} | {', '.join(f'{t:.3f}' for t in taken)} |"
+
+
 def report(rounds: int) -> Iterator[str]:
     yield "# The engine on a CPU\n"
     yield f"`python -m bench.cpu` on {datetime.date.today()}: {machine()}, {torch.get_num_threads()} threads."
@@ -129,6 +154,8 @@ def report(rounds: int) -> Iterator[str]:
         "| task | strategy | K | s | network, s | local MAP / network | whole / network |\n|---|---|---|---|---|---|---|"
     )
     yield from restorations(rounds)
+    yield "\n## Idle OpenMP threads: sr4, N = 20\n\n| GOMP_SPINCOUNT | s | each process |\n|---|---|---|"
+    yield from idle_threads(rounds)
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def _options(
 
 def _let_idle_threads_sleep() -> None:
     """GNU OpenMP's idle threads poll for milliseconds, on the cores that OpenVINO's threads then want: without that, a
-    restoration on two cores takes 6 to 8 % less time (bench/results/cpu.md). Read once, when torch brings OpenMP in.
+    restoration on two cores takes 2 to 8 % less time (`python -m bench.cpu`). Read once, when torch brings OpenMP in.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")

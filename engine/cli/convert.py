@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -148,9 +147,7 @@ def _sides(size: tuple[int, int] | None, multiple: int) -> str:
 
 def _peak_memory() -> str:
     """What this process had in memory at most, pages of mapped files among them; "" where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return ""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return f", at most {peak / 1e9:.2f} GB of memory"
+    from ..memory import resident_peak
+
+    peak = resident_peak()
+    return "" if peak is None else f", at most {peak / 1e9:.2f} GB of memory"

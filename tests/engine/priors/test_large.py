@@ -23,11 +23,12 @@ LARGE = ADMConfig(
 REST = 0.8e9
 
 RUN = """
-import resource, torch
+import torch
+from lmaps.engine.memory import resident_peak
 from lmaps.engine.priors import load_prior
 clean = load_prior({folder!r}).denoise(torch.randn(1, 3, 32, 32), torch.ones(1))
 assert clean.shape == (1, 3, 32, 32)
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print("peak", resident_peak())
 """
 
 

@@ -57,9 +57,9 @@ def names() -> list[str]:
     return sorted(_tables())
 
 
-def belonging_to(preset: str | None) -> str:
-    """What preset "auto" stands for: the preset that a prior names, or the paper's."""
-    return preset or "paper"
+def resolve(preset: str, tuned: str | None) -> str:
+    """The preset itself; for "auto" the one that a prior names as tuned for it, or the paper's."""
+    return preset if preset != "auto" else tuned or "paper"
 
 
 def rows(preset: str) -> list[str]:
@@ -118,4 +118,4 @@ def _tables() -> dict[str, dict[str, dict[str, Any]]]:
     return tables
 
 
-__all__ = ["Preset", "belonging_to", "borrowed", "derived", "load", "names", "rows", "stable_step"]
+__all__ = ["Preset", "borrowed", "derived", "load", "names", "resolve", "rows", "stable_step"]

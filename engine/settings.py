@@ -56,7 +56,7 @@ def choose(
     """
     if noise is not None and not (math.isfinite(noise) and noise >= 0):
         raise ValueError(f"noise is a standard deviation and must be >= 0, got {noise}")
-    name = preset if preset != "auto" else presets.belonging_to(tuned)
+    name = presets.resolve(preset, tuned)
     special = science.row_of(operator, noise)
     task = special or task
     row = presets.load(name, task) if task is not None else None

@@ -107,7 +107,7 @@ def _about(
         "machine": machine(),
         "date": str(datetime.date.today()),
         "prior": bench.prior.name,
-        "preset": presets.belonging_to(bench.prior.config.preset),
+        "preset": presets.resolve("auto", bench.prior.config.preset),
         "digest": bench.prior.digest,
         "precision": runs["precision"],
         "backend": runs["backend"],

@@ -106,7 +106,7 @@ class Bench:
 
     def lmaps(self, case: Case, picture: Picture, steps: int | None = None) -> Iterator[Cell]:
         """The picture restored by LMAPS with the prior's preset, in `steps` steps or the preset's own number."""
-        preset = presets.belonging_to(self.prior.config.preset)
+        preset = presets.resolve("auto", self.prior.config.preset)
         row = presets.load(preset, case.task)
         if row is None:
             raise ValueError(f"preset {preset!r} of the prior {self.prior.name!r} has no settings for {case.task!r}")

@@ -8,7 +8,7 @@ import types
 from collections.abc import Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from .. import solvers
+from .. import presets, solvers
 from ..operators import Denoise
 from ..solvers import Undefined
 from . import grids
@@ -81,8 +81,7 @@ def _is(value: Any, kind: Any) -> bool:
 
 def _dry_run(method: Method) -> None:
     """Builds the solver once, for what is out of range."""
-    preset = str(method.given.get("preset", "paper"))
-    preset = "paper" if preset == "auto" else preset
+    preset = presets.resolve(str(method.given.get("preset", "auto")), None)
     ours = grids.row("deblur-gaussian", preset)
     options = {**(ours.options() if method.solver == "lmaps" else {}), **method.options}
     try:

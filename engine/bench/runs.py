@@ -147,7 +147,7 @@ def own_calls(cell: Cell, setting: Setting) -> int:
 
 def preset_of(setting: Setting, name: str) -> str:
     """The preset that `name` stands for with this setting's prior."""
-    return name if name != "auto" else presets.belonging_to(setting.prior.config.preset)
+    return presets.resolve(name, setting.prior.config.preset)
 
 
 def _config(cell: Cell, photo: Photo, index: int, setting: Setting, compiling: dict[str, Any]) -> Record:

@@ -42,7 +42,7 @@ def peak(pattern: str, words: list[str]) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
 def test_half_a_billion_weights_are_in_memory_once(tmp_path: Path) -> None:
     network = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(LARGE).items()}
     settings = {"network": network, "preconditioning": {"kind": "vp"}, "class_label": None}

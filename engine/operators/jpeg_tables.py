@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from os import PathLike
 
 import torch
-from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
 # ITU-T T.81, tables K.1 (luminance) and K.2 (chrominance), row by row.
@@ -54,6 +53,8 @@ def read_setting(path: str | PathLike[str]) -> Setting:
 
     Raises ValueError naming the file when it is no JPEG, or one whose colours are neither grey nor YCbCr.
     """
+    from PIL import Image, JpegImagePlugin  # here, so that a start without JPEG files needs no Pillow
+
     try:
         with Image.open(path) as image:
             if not isinstance(image, JpegImagePlugin.JpegImageFile):

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
 # A Gaussian is cut at this many standard deviations.
@@ -56,6 +55,8 @@ def motion_kernel(size: int, intensity: float, seed: int) -> Tensor:
 
 
 def _drawn(path: np.ndarray, size: int) -> Tensor:
+    from PIL import Image, ImageDraw, ImageFilter  # here, so that a start without such kernels needs no Pillow
+
     side, diagonal = _canvas(size)
     canvas = Image.new("L", (side, side))
     width = max(int(diagonal / 150), 1)

@@ -13,13 +13,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from . import networks
 from .checkpoint_file import Checkpoint, read_checkpoint, sha256
 from .config import CONFIG, UNKNOWN_LICENCE, PriorConfig
 from .error import PriorError
 from .file_kind import kind_of
 from .from_diffusers import download, is_hub_name, is_pipeline, read_pipeline, today_name
 from .from_onnx import save_graph
+from .networks.recognise import recognise
 from .noise_schedule import NoiseSchedule, as_schedule
 from .saving import save_weights
 from .store import network_of
@@ -107,7 +107,7 @@ def _from_checkpoint(path: Path, folder: Path, facts: Facts, half: bool, graph: 
     shapes = {key: tuple(value.shape) for key, value in checkpoint.weights.items()}
     try:
         stated = {"kind": _known(facts.preconditioning)} if facts.preconditioning else None
-        found = networks.recognise(shapes, class_label=facts.class_label, preconditioning=stated, heads=facts.heads)
+        found = recognise(shapes, class_label=facts.class_label, preconditioning=stated, heads=facts.heads)
     except ValueError as error:
         raise PriorError(f"{path}: {error}") from None
     architecture, prefix, prediction, schedule = found.architecture, "", "denoised", None

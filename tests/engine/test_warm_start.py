@@ -19,7 +19,8 @@ restorer = lmaps.compile("sr4", sys.argv[1], size=(24, 40), steps=2, backend="op
 result = restorer(torch.linspace(-1, 1, 180).reshape(1, 3, 6, 10))
 stats = {name: result.stats[name] for name in ("cache", "prepare", "compile_s")}
 image = hashlib.sha256(result.image.numpy().tobytes()).hexdigest()
-unwanted = {"onnx", "onnxruntime", "onnxscript", "triton", "statistics", "torch._dynamo", "torch._inductor", "rich", "typer"}
+unwanted = {"onnx", "onnxruntime", "onnxscript", "triton", "statistics", "torch._dynamo", "torch._inductor", "rich", "typer",
+            "PIL", "lmaps.engine.priors.networks.adm", "lmaps.engine.priors.networks.song"}
 print(json.dumps({**stats, "image": image, "imported": sorted(unwanted & sys.modules.keys())}))
 """
 

@@ -18,15 +18,11 @@ tells its `channels` and the `multiple` that H and W must be divisible by.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from ..edm import EDMDenoiser
-from .adm import ADM
-from .adm_config import ADMConfig
-from .dhariwal import DhariwalUNet
-from .edm_config import DhariwalConfig, SongConfig
 from .preconditioning import (
     ImprovedTimestep,
     LinearTimestep,
@@ -37,25 +33,38 @@ from .preconditioning import (
     linear_betas,
     scaled_linear_betas,
 )
-from .song import SongUNet
 
+if TYPE_CHECKING:
+    from .adm_config import ADMConfig
+    from .edm_config import DhariwalConfig, SongConfig
+
+# The networks are imported by what builds them: a program that runs the shipped prior starts without them.
 Settings = Mapping[str, Any]
 
 
 def build_adm(settings: Settings) -> nn.Module:
     """guided-diffusion's U-Net; settings as the module's text says, "network" the fields of `ADMConfig`."""
+    from .adm import ADM
+    from .adm_config import ADMConfig
+
     config = ADMConfig(**_tuples(settings["network"]))
     return _denoiser(ADM(config, settings.get("class_label")), config, settings)
 
 
 def build_dhariwal(settings: Settings) -> nn.Module:
     """EDM's DhariwalUNet; settings as the module's text says, "network" the fields of `DhariwalConfig`."""
+    from .dhariwal import DhariwalUNet
+    from .edm_config import DhariwalConfig
+
     config = DhariwalConfig(**_tuples(settings["network"]))
     return _denoiser(DhariwalUNet(config, settings.get("class_label")), config, settings)
 
 
 def build_song(settings: Settings) -> nn.Module:
     """EDM's SongUNet; settings as the module's text says, "network" the fields of `SongConfig`."""
+    from .edm_config import SongConfig
+    from .song import SongUNet
+
     config = SongConfig(**_tuples(settings["network"]))
     return _denoiser(SongUNet(config, settings.get("class_label")), config, settings)
 

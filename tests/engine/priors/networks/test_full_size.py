@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lmaps.engine.priors.networks import ARCHITECTURES, recognise
+from lmaps.engine.priors.networks import ARCHITECTURES
+from lmaps.engine.priors.networks.recognise import recognise
 
 from .plain_adm import adm
 from .test_recognise import listed

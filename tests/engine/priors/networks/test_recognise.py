@@ -13,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmaps.engine.priors.networks import ARCHITECTURES, Recognised, recognise
+from lmaps.engine.priors.networks import ARCHITECTURES
+from lmaps.engine.priors.networks.recognise import Recognised, recognise
 
 from .random_networks import ADM, DDPMPP, DHARIWAL, NCSNPP, denoiser, shapes
 

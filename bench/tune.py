@@ -3,8 +3,9 @@
     python -m bench.tune --photos FOLDER --prior photo -o rows.toml
 
 For each task a coordinate search over sigma_max, sigma_min, k1, k2 and K (the step eta follows from eta k2 L = 1, or from the
-paper's eta k2 where H is not linear), scored by the mean PSNR over a few centre crops. Prints one TOML table a task, to go into
-`engine/presets.toml` under the prior's name.
+paper's eta k2 where H is not linear), scored by the mean PSNR over a few centre crops. Where the K steps are
+real work (not `spectral`), K then falls as far as that costs no more than 0.01 dB, which makes a restoration faster. Prints one
+TOML table a task, to go into `engine/presets.toml` under the prior's name.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from lmaps.engine.operators import LinearOperator, Operator
 from lmaps.engine.presets import Preset
 from lmaps.engine.priors import load_prior
 from lmaps.engine.priors.training.data import photo_files, validation_crops
+from lmaps.engine.solvers import Solver
 
 SIZE = 256
 NOISE = 0.05
 STEPS = 20
+UNSEEN = 0.01  # dB
 LADDERS: dict[str, tuple[float, ...]] = {
     "sigma_max": (0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0),
     "sigma_min": (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2),
@@ -56,13 +59,19 @@ class Bench:
     def score(self, row: Preset) -> float:
         sigmas = [float(s) for s in schedules.edm(row.steps, row.sigma_max, row.sigma_min)]
         seeds = tuple(range(self.seed, self.seed + len(self.truth)))
-        shape = tuple(self.truth.shape)
-        solver = solvers.build("lmaps", self.operator, sigmas, shape, **self.with_step(row).options())
-        x, status, _ = run(self.denoiser, solver, self.y, sigmas, shape, seeds)
+        solver = self._solver(row, sigmas)
+        x, status, _ = run(self.denoiser, solver, self.y, sigmas, tuple(self.truth.shape), seeds)
         if status != "ok":
             return float("-inf")
         misfit = ((x.clamp(-1, 1) - self.truth) / 2).square().mean(dim=(1, 2, 3))
         return float((-10 * misfit.log10()).mean())
+
+    def steps_are_work(self, row: Preset) -> bool:
+        """Whether K costs time: in a basis where H is diagonal all K steps are one multiplication."""
+        return self._solver(row, [row.sigma_max, row.sigma_min, 0.0]).describe()["strategy"] != "spectral"
+
+    def _solver(self, row: Preset, sigmas: list[float]) -> Solver:
+        return solvers.build("lmaps", self.operator, sigmas, tuple(self.truth.shape), **self.with_step(row).options())
 
 
 def coordinate_search(start: Preset, score: Callable[[Preset], float], rounds: int) -> Iterator[tuple[Preset, float]]:
@@ -83,6 +92,17 @@ def coordinate_search(start: Preset, score: Callable[[Preset], float], rounds: i
                     yield best, best_score
         if best_score - before < 0.02:
             return
+
+
+def fewest_inner_steps(row: Preset, psnr: float, score: Callable[[Preset], float]) -> tuple[Preset, float]:
+    """The row with the smallest K of the ladder below its own that is within 0.01 dB of `psnr`, and its PSNR."""
+    best, best_score = row, psnr
+    while (candidate := _neighbour(best, "inner_steps", LADDERS["inner_steps"], -1)) is not None:
+        candidate_score = score(candidate)
+        if candidate_score < psnr - UNSEEN:
+            break
+        best, best_score = candidate, candidate_score
+    return best, best_score
 
 
 def _neighbour(row: Preset, name: str, ladder: tuple[float, ...], direction: int) -> Preset | None:
@@ -138,6 +158,8 @@ def main() -> None:
         for found, psnr in coordinate_search(row, bench.score, arguments.rounds):
             best, best_psnr = found, psnr
             print(f"{task}: {psnr:.2f} dB {asdict(best)}", file=sys.stderr, flush=True)
+        if bench.steps_are_work(best):
+            best, best_psnr = fewest_inner_steps(best, best_psnr, bench.score)
         best = bench.with_step(best)
         heading = (
             f"[{prior.config.preset or prior.name}.{task}]  # {best_psnr:.2f} dB on {len(truth)} training photographs"

@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if problem := _problem(arguments):
         parser.error(problem)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log.setLevel(logging.INFO)  # ours alone: the exporter has much to say
     if arguments.pack:
         files, held_out = _files(arguments.photos, arguments.validation)
         stored = pack(files, held_out, arguments.pack, budget=round(arguments.pack_megabytes * 1e6))

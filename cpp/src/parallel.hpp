@@ -1,14 +1,11 @@
-// Work shared out to OpenMP threads, or done in order where the library was built without OpenMP.
+// Loops whose turns are shared out to threads.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
-
 #include "lmaps/runtime.hpp"
+#include "pool.hpp"
 
 namespace lmaps {
 
@@ -16,16 +13,8 @@ namespace lmaps {
 // for each. Tasks must be independent and must not throw.
 template <class Task>
 void parallel_for(std::int64_t tasks, int workers, const Task& task) {
-#if defined(_OPENMP)
-  const int team = static_cast<int>(std::min<std::int64_t>(workers, tasks));
-  if (team > 1) {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(team)
-    for (std::int64_t i = 0; i < tasks; ++i) task(i, omp_get_thread_num());
-    return;
-  }
-#endif
-  static_cast<void>(workers);
-  for (std::int64_t i = 0; i < tasks; ++i) task(i, 0);
+  pool::run(tasks, static_cast<int>(std::min<std::int64_t>(workers, tasks)), &task,
+            [](const void* context, std::int64_t i, int worker) { (*static_cast<const Task*>(context))(i, worker); });
 }
 
 template <class Task>

@@ -1,12 +1,15 @@
 #include "lmaps/runtime.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <cstdlib>
+#include <thread>
 
 #include "check.hpp"
 #include "dispatch.hpp"
 
-#if defined(_OPENMP)
-#include <omp.h>
+#if defined(__linux__)
+#include <sched.h>
 #endif
 
 namespace lmaps {
@@ -44,12 +47,18 @@ std::atomic<const Variant*>& chosen() {
   return variant;
 }
 
+constexpr int kMostThreads = 1024;
+
+// The variable that users know, else every processor that this process may use.
 int default_threads() {
-#if defined(_OPENMP)
-  return omp_get_max_threads();
-#else
-  return 1;
+  const char* const asked = std::getenv("OMP_NUM_THREADS");
+  int count = asked == nullptr ? 0 : std::atoi(asked);
+#if defined(__linux__)
+  cpu_set_t usable;
+  if (count < 1 && sched_getaffinity(0, sizeof(usable), &usable) == 0) count = CPU_COUNT(&usable);
 #endif
+  if (count < 1) count = static_cast<int>(std::thread::hardware_concurrency());
+  return std::clamp(count, 1, kMostThreads);
 }
 
 std::atomic<int>& thread_count() {
@@ -91,12 +100,8 @@ void force_isa(const std::string& name) {
 int threads() { return thread_count(); }
 
 void set_threads(int count) {
-  if (count < 1 || count > 1024) check::fail("count must be in 1..1024, got " + std::to_string(count));
-#if defined(_OPENMP)
+  if (count < 1 || count > kMostThreads) check::fail("count must be in 1..1024, got " + std::to_string(count));
   thread_count() = count;
-#else
-  thread_count() = 1;
-#endif
 }
 
 }  // namespace lmaps

@@ -16,10 +16,10 @@ std::vector<std::string> available_isas();
 // not in available_isas().
 void force_isa(const std::string& name);
 
-// Threads a call may use. 1 where the library was built without OpenMP.
+// Threads a call may use: OMP_NUM_THREADS, or the processors that this process may use, until set_threads.
 int threads();
 
-// Throws std::invalid_argument unless 1 <= count <= 1024. Without OpenMP the calls keep to one thread.
+// Throws std::invalid_argument unless 1 <= count <= 1024.
 void set_threads(int count);
 
 }  // namespace lmaps

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from . import checks, kernel_wizard
 from .base import Operator
 from .blur import MotionBlur
+from .padding import Extension
 from .sizes import SizeCache
 
 # The code of the blur in the reference set-up: 512 x 2 x 2 numbers 1.2 N(0, 1) from NumPy's generator with seed 0.
@@ -75,17 +76,20 @@ class EncodedBlur(nn.Module):
         self.network = kernel_wizard.load(weights)
         code = np.random.RandomState(seed).randn(*CODE_SHAPE) * CODE_SCALE
         self.register_buffer("code", torch.from_numpy(code).float())
+        self._extensions: SizeCache[Extension] = SizeCache()
 
     def forward(self, u: Tensor) -> Tensor:
         height, width = u.shape[-2:]
-        bottom, right = -height % kernel_wizard.MULTIPLE, -width % kernel_wizard.MULTIPLE
-        whole = u.to(self.code.dtype)
-        if bottom or right:
-            whole = F.pad(whole, (0, right, 0, bottom), mode="replicate")
+        whole = self._extensions.get((height, width), lambda: _to_multiple(height, width)).extend(u.to(self.code.dtype))
         places = [side // kernel_wizard.MULTIPLE for side in whole.shape[-2:]]
         code = F.interpolate(self.code, size=places, mode="nearest").expand(u.shape[0], -1, -1, -1)
         blurred: Tensor = self.network(whole, code)
         return blurred[..., :height, :width].to(u.dtype)
+
+
+def _to_multiple(height: int, width: int) -> Extension:
+    bottom, right = -height % kernel_wizard.MULTIPLE, -width % kernel_wizard.MULTIPLE
+    return Extension((height, width), (0, bottom, 0, right), "replicate")
 
 
 class CameraShake(nn.Module):

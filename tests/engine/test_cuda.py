@@ -44,6 +44,7 @@ OPERATORS: dict[str, Operator] = {
     "jpeg": operators.JPEG(20),
     "quantize": operators.Quantize(3),
     "phase-retrieval": operators.PhaseRetrieval(),
+    "deblur-nonlinear": operators.NonlinearBlur(),
     "own": Softened(),
 }
 # A quantiser jumps: a rounding difference may put a value on the other side of a step.
@@ -95,7 +96,7 @@ def test_graph_loop_and_eager_give_one_image_and_the_cpus(name: str) -> None:
     assert results[True].stats["peak_bytes"] > 0
 
 
-@pytest.mark.parametrize("name", ["sr4", "deblur-motion", "jpeg", "phase-retrieval"])
+@pytest.mark.parametrize("name", ["sr4", "deblur-motion", "jpeg", "phase-retrieval", "deblur-nonlinear"])
 def test_a_hundred_replays_are_one_image(name: str) -> None:
     plan, y = compiled(name, precision="auto"), measured(name)
     first = plan(y, seed=1).image

@@ -14,39 +14,81 @@ from .captured import Into
 from .solvers import Denoise, Solver, Step
 
 
-class Stopwatch:
-    """Seconds by name; a span inside another counts for itself alone, so that the names add up to the whole.
+class _CpuClock:
+    """Marks are seconds."""
 
-    On a GPU the device is waited for at both ends of a span, so that its own work is counted.
+    def mark(self) -> float:
+        return time.perf_counter()
+
+    def seconds(self, start: float, end: float) -> float:
+        return end - start
+
+    def wait(self, mark: float) -> None:
+        """A mark of the past is reached."""
+
+
+class _GpuClock:
+    """Marks are events on the current stream: the device notes the time when it comes to them, and nothing waits for it.
+
+    Waiting at every mark would keep Python from running ahead of the device, so that a timed run were slower than another.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.calls: defaultdict[str, int] = defaultdict(int)
         self._device = device
-        self._inside = [0.0]
+
+    def mark(self) -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self._device))
+        return event
+
+    def seconds(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        return start.elapsed_time(end) / 1e3
+
+    def wait(self, mark: torch.cuda.Event) -> None:
+        mark.synchronize()
+
+
+class Stopwatch:
+    """Seconds by name; a span inside another counts for itself alone, so that the names add up to the whole.
+
+    On a GPU it is the device's time between the two ends of a span, waiting for work to be launched included.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.calls: defaultdict[str, int] = defaultdict(int)
+        self._clock: Any = _GpuClock(device) if device.type == "cuda" else _CpuClock()
+        self._open: list[str] = []
+        # Name, the name of the span around it, the two ends; a span is listed when it ends.
+        self._spans: list[tuple[str, str | None, Any, Any]] = []
 
     def run(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        start = self._now()
-        self._inside.append(0.0)
+        around = self._open[-1] if self._open else None
+        start = self._clock.mark()
+        self._open.append(name)
         out = function(*arguments)
-        span = self._now() - start
-        self.seconds[name] += span - self._inside.pop()
-        self._inside[-1] += span
+        self._open.pop()
+        self._spans.append((name, around, start, self._clock.mark()))
         self.calls[name] += 1
         return out
+
+    @property
+    def seconds(self) -> defaultdict[str, float]:
+        """Of every name so far. On a GPU this waits for the last span to end."""
+        found: defaultdict[str, float] = defaultdict(float)
+        if self._spans:
+            self._clock.wait(self._spans[-1][-1])
+        for name, around, start, end in self._spans:
+            took = self._clock.seconds(start, end)
+            found[name] += took
+            if around is not None:
+                found[around] -= took
+        return found
 
     def denoise(self, denoise: Denoise) -> Denoise:
         return lambda x, sigma: self.run("denoise", denoise, x, sigma)
 
     def into(self, into: Into) -> Into:
         return lambda x, sigma, out: self.run("denoise", into, x, sigma, out)
-
-    def _now(self) -> float:
-        if self._device.type == "cuda":
-            # The stream alone: waiting for the device is forbidden while another thread records a graph.
-            torch.cuda.current_stream(self._device).synchronize()
-        return time.perf_counter()
 
 
 class Laps:

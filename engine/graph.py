@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from typing import Protocol
@@ -13,10 +14,9 @@ import torch
 from ..kernels.timing import RECORDING
 from . import graph_loop
 from .captured import Turn
+from .denoisers.cuda import joined, tuning
 
 Replay = Callable[[], object]
-# Turns taken before a recording: in them kernels are compiled, libraries tuned and constants moved to the GPU.
-WARM_UPS = 2
 
 
 class RecordingBroke(RuntimeError):
@@ -89,16 +89,8 @@ class CudaRecorder:
     def _record(self, turn: Turn, work: Callable[[], None], *, keep: bool = False) -> torch.cuda.CUDAGraph:
         # A recording that fails leaves its stream as the current one: the outer stream comes back in any case.
         with RECORDING, torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.current_stream(self._device)):
-            self._stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self._stream):
-                for _ in range(WARM_UPS):
-                    turn.rewind()
-                    work()
-                for kind in dict.fromkeys(turn.kinds):
-                    turn.rewind()
-                    turn.check(kind)
-                turn.rewind()
-            torch.cuda.current_stream().wait_stream(self._stream)
+            with tuning():
+                self._warm_up(turn, work)
             graph = torch.cuda.CUDAGraph(keep_graph=keep)
             try:
                 with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
@@ -110,28 +102,55 @@ class CudaRecorder:
                 ) from error
         return graph
 
-    def _ordered(self, replay: Replay) -> Replay:
-        """`replay` behind whatever graph was last replayed on this GPU, on whichever stream.
+    def _warm_up(self, turn: Turn, work: Callable[[], None]) -> None:
+        """Take the work before it is recorded, twice, and look for what a recording forbids.
 
-        Graphs recorded on one stream (torch hands out 32, in turn) share the scratch memory of cuBLAS.
+        First on the default stream, whose scratch memory no graph uses: kernels are compiled and libraries tuned, which may
+        take minutes, and constants moved to the GPU, while other graphs are replayed. Then on the stream that records, so
+        that its scratch memory is there.
         """
+        default = torch.cuda.default_stream()
+        with joined(default, self._device), torch.cuda.stream(default):
+            turn.rewind()
+            work()
+            for kind in dict.fromkeys(turn.kinds):
+                turn.rewind()
+                turn.check(kind)
+        with joined(self._stream, self._device), torch.cuda.stream(self._stream), self._order.behind(self._stream):
+            turn.rewind()
+            work()
+            turn.rewind()
+
+    def _ordered(self, replay: Replay) -> Replay:
+        """`replay` in its order among those on this GPU, whichever stream it is enqueued on."""
 
         def run() -> None:
-            with torch.cuda.device(self._device), self._order.lock:
-                stream = torch.cuda.current_stream()
-                stream.wait_event(self._order.event)
+            with torch.cuda.device(self._device), self._order.behind(torch.cuda.current_stream()):
                 replay()
-                self._order.event.record(stream)
 
         return run
 
 
 class _Order:
-    """The end of the last replay on one GPU."""
+    """One GPU's replays one behind another, and with them what else uses their scratch memory.
+
+    Graphs recorded on one stream (torch hands out 32, in turn) share the scratch memory of cuBLAS, and so does whatever is
+    launched there without a graph.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.event = torch.cuda.Event()
+        self._lock = threading.Lock()
+        self._last = torch.cuda.Event()
+
+    @contextmanager
+    def behind(self, stream: torch.cuda.Stream) -> Iterator[None]:
+        """What is enqueued on `stream` inside comes after all that came before in this order. Others wait to enqueue theirs."""
+        with self._lock:
+            stream.wait_event(self._last)
+            try:
+                yield
+            finally:
+                self._last.record(stream)
 
 
 _orders: dict[torch.device, _Order] = {}

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from ...kernels.timing import RECORDING
+
 _streams = threading.local()
 
 
@@ -71,8 +73,28 @@ def joined(stream: torch.cuda.Stream, device: torch.device) -> Iterator[None]:
     with torch.cuda.device(device):
         current = torch.cuda.current_stream()
         stream.wait_stream(current)
-        yield
-        current.wait_stream(stream)
+        try:
+            yield
+        finally:
+            # What broke off has still enqueued work, on memory that is then given to others.
+            current.wait_stream(stream)
+
+
+@contextmanager
+def tuning() -> Iterator[None]:
+    """Inside, cuDNN times its algorithms for shapes that are new to this thread; outside, it guesses for those.
+
+    torch keeps what was found, or guessed, for each thread by itself, and goes on using it. Were this on outside too, every
+    thread that calls a denoiser would first time them all, and might choose others. The switch is the process's
+    (torch.backends.cudnn.benchmark): one thread at a time turns it, and leaves it as the user had it.
+    """
+    with RECORDING:
+        before = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = True
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = before
 
 
 def _side_stream(device: torch.device) -> torch.cuda.Stream:

@@ -23,18 +23,51 @@ _REAL_CUDA_GRAPH = torch.cuda.CUDAGraph
 
 
 class FakeStream:
+    """Keeps the events it waited for."""
+
     def __init__(self, device: Any = None) -> None:
         self.cuda_stream = id(self)
+        self.awaited: list[FakeEvent] = []
 
     def wait_stream(self, other: FakeStream) -> None: ...
 
-    def wait_event(self, event: FakeEvent) -> None: ...
+    def wait_event(self, event: FakeEvent) -> None:
+        self.awaited.append(event)
 
     def synchronize(self) -> None: ...
 
 
 class FakeEvent:
-    def record(self, stream: FakeStream) -> None: ...
+    """Keeps the stream it was last recorded on."""
+
+    stream: FakeStream | None = None
+
+    def record(self, stream: FakeStream) -> None:
+        self.stream = stream
+
+
+DEFAULT = FakeStream()
+_here = threading.local()
+
+
+def current_stream(device: Any = None) -> FakeStream:
+    """Of the thread that asks."""
+    stream: FakeStream = getattr(_here, "stream", DEFAULT)
+    return stream
+
+
+@contextmanager
+def _on(stream: FakeStream) -> Iterator[None]:
+    before, _here.stream = current_stream(), stream
+    try:
+        yield
+    finally:
+        _here.stream = before
+
+
+def recording() -> bool:
+    """Somebody records."""
+    return _recording.locked()
 
 
 class FakeGraph:
@@ -74,7 +107,7 @@ def _graph(cuda_graph: FakeGraph, **options: Any) -> Iterator[None]:
     assert _recording.acquire(blocking=False), "two recordings at once"
     FakeGraph.recorded += 1
     try:
-        with no_reading(), cuda_graph.tape:
+        with no_reading(), cuda_graph.tape, _on(options.get("stream") or FakeStream()):
             yield
     finally:
         _recording.release()
@@ -90,14 +123,14 @@ def install(patch: pytest.MonkeyPatch) -> None:
     FakeGraph.recorded = FakeGraph.replays = 0
     patch.setattr(local_device, "GPU", frozenset({"cpu"}))
     patch.setattr(Frame, "enter", _enter)
-    stream = FakeStream()
     for name, value in {
         "graph": _graph,
         "CUDAGraph": FakeGraph,
         "Stream": FakeStream,
         "Event": FakeEvent,
-        "current_stream": lambda device=None: stream,
-        "stream": lambda s: nullcontext(),
+        "current_stream": current_stream,
+        "default_stream": lambda device=None: DEFAULT,
+        "stream": _on,
         "device": lambda d: nullcontext(),
         "synchronize": _synchronize,
         "graph_pool_handle": lambda: (0, 1),

@@ -22,7 +22,8 @@ class Denoiser(Protocol):
     """(x, sigma) -> clean estimate, prepared for one batch, one size and one device by `open_denoiser`.
 
     x [B, C, H, W] float32 in units of [-1, 1], sigma [B] > 0. Calls from several threads at once are safe. Whatever has
-    to be built, compiled or tuned is done when the denoiser is opened, not in the first call.
+    to be built, compiled or tuned is done when the denoiser is opened, not in the first call. The same call gives the same
+    bits again in the same thread; on a GPU another thread's may be rounded differently (see `torch_backend`).
 
     backend:   a name of `available()`: "torch", "openvino", "tensorrt" ...
     precision: "float32" or "bfloat16", of the convolutions and matrix products; the arithmetic around the network

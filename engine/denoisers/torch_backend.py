@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..priors import Prior
+from ..priors import Prior, norm
 from . import cuda
 from .base import Frame
 from .cpu import fast_bfloat16
@@ -34,9 +34,10 @@ class TorchDenoiser:
     "bfloat16": convolutions and linear layers hold bfloat16 weights, in channels-last order, and run under autocast;
     norms, softmax, the noise embedding's sines and the input and output scaling stay in float32.
     On a GPU the layout is channels-last in float32 too, which is what the fused norm kernels and cuDNN's fast
-    convolutions take, and cuDNN tries its algorithms once for each shape (torch.backends.cudnn.benchmark, for the whole
-    process). "float32" multiplies in float32, never in TF32, however torch is set; see `exact` for what that means to
-    others. A gradient's backward pass follows torch's own setting.
+    convolutions take, and cuDNN times its algorithms once for each shape while the denoiser is opened, and again where it
+    is recorded in another thread, since torch keeps cuDNN's choices for each thread. A thread that only calls it takes
+    cuDNN's guess: its answers may be rounded differently. "float32" multiplies in float32, never in TF32, however torch is
+    set; see `exact` for what that means to others. A gradient's backward pass follows torch's own settings.
     Compiled, each denoiser has a code object of its own: torch keeps 8 compiled shapes of a code object, and runs further
     ones eagerly without a word.
     """
@@ -52,18 +53,18 @@ class TorchDenoiser:
         self._frame, self.device = frame, device
         # torch has one thread pool for the whole process; it is the caller's to size, so `threads` is not applied here.
         self._channels_last = precision == "bfloat16" or device.type == "cuda"
+        self._norms: dict[str, int] = {}
         clock = cuda.Clock()
         with cuda.measured(device) as self._memory:
             self._module = _laid_out(prior, precision, self._channels_last, device)
             self._weights_bytes = sum(t.nbytes for t in (*self._module.parameters(), *self._module.buffers()))
             load_s = clock.lap()
-            if device.type == "cuda":
-                torch.backends.cudnn.benchmark = True
             self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
             if backend in MODES:
                 self._compiled = torch.compile(_own_code(self._module), dynamic=False, mode=MODES[backend])
             if backend in MODES or device.type == "cuda":
-                self._warm_up()
+                with cuda.tuning() if device.type == "cuda" else nullcontext():
+                    self._warm_up()
         self._prepare = {"export_s": 0.0, "build_s": 0.0, "load_s": load_s, "warm_up_s": clock.lap()}
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -92,7 +93,8 @@ class TorchDenoiser:
         return self._compiled(x, sigma)
 
     def describe(self) -> dict[str, Any]:
-        """And: weights_bytes, prepare (seconds), on a GPU the bytes that preparing took."""
+        """And: weights_bytes, prepare (seconds), on a GPU the bytes that preparing took, and norms: how many of the
+        network's ran as fused kernels, and how many in plain torch, which is slower."""
         facts: dict[str, Any] = {
             "backend": self.backend,
             "backend_version": torch.__version__,
@@ -108,6 +110,8 @@ class TorchDenoiser:
             facts["compile_mode"] = MODES[self.backend]
         if self.device.type == "cuda" and self.precision == "float32":
             facts["tf32"] = False
+        if any(self._norms.values()):
+            facts["norms"] = dict(self._norms)
         return facts
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
@@ -117,7 +121,7 @@ class TorchDenoiser:
 
     def _warm_up(self) -> None:
         """Compile and try algorithms now, when the user expects to wait, and not in the first step."""
-        with torch.no_grad(), _never_silently_eager(self.backend):
+        with torch.no_grad(), _never_silently_eager(self.backend), norm.counts() as self._norms:
             self(torch.zeros(self._frame.shape, device=self.device), torch.ones(self._frame.batch))
         if self.device.type == "cuda":
             cuda.wait(self.device)

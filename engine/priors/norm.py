@@ -9,12 +9,17 @@ rounds once.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 _HALVES = (torch.float16, torch.bfloat16)
 _DTYPES = (torch.float32, *_HALVES)
+_counting = threading.local()
 
 
 def norm_scale_shift_silu(
@@ -27,7 +32,7 @@ def norm_scale_shift_silu(
     if (scale is None) != (shift is None):
         raise ValueError("scale and shift go together: give both or neither")
     parameters = [t for t in (norm.weight, norm.bias, scale, shift) if t is not None]
-    if norm.affine and fused_runs(x, *parameters):
+    if _counted(norm.affine and fused_runs(x, *parameters)):
         from ...kernels import group_norm
 
         scale, shift = (None if t is None else t.contiguous() for t in (scale, shift))
@@ -42,7 +47,7 @@ def norm_scale_shift_silu(
 
 def scale_shift_silu(x: Tensor, scale: Tensor, shift: Tensor, *, silu: bool = True) -> Tensor:
     """The same without the norm, for networks that have none."""
-    if fused_runs(x, scale, shift):
+    if _counted(fused_runs(x, scale, shift)):
         from ...kernels import modulate
 
         return modulate.apply(x, scale, shift, silu=silu)
@@ -57,6 +62,28 @@ def fused_runs(x: Tensor, *others: Tensor) -> bool:
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *others)):
         return False
     return x.dtype in _DTYPES and x.is_contiguous(memory_format=torch.channels_last) and _triton_is_installed()
+
+
+@contextmanager
+def counts() -> Iterator[dict[str, int]]:
+    """Fills the dict it yields with how many of the above ran inside as a fused kernel, and how many in plain torch.
+
+    Of this thread alone. Compiled networks are not counted: their compiler decides.
+    """
+    found = {"fused": 0, "plain": 0}
+    outer, _counting.found = getattr(_counting, "found", None), found
+    try:
+        yield found
+    finally:
+        _counting.found = outer
+
+
+def _counted(fused: bool) -> bool:
+    if not torch.compiler.is_compiling():
+        found: dict[str, int] | None = getattr(_counting, "found", None)
+        if found is not None:
+            found["fused" if fused else "plain"] += 1
+    return fused
 
 
 def _modulated(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -107,9 +107,16 @@ def _elapsed_us(call: Callable[[], object]) -> float:
     return start.elapsed_time(end) * 1e3
 
 
-def fastest(ways: Mapping[str, Callable[[], Tensor]], exact: Callable[[], Tensor], tolerance: float = 2e-6) -> str:
-    """The name of the quickest of several ways to the same result, among those within `tolerance` of `exact`
-    (relative RMS).
+@dataclass(frozen=True)
+class Choice:
+    """way: what is taken; passed_over: of what raised or was wrong, the reason by name. What is only slower needs none."""
+
+    way: str
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+
+
+def fastest(ways: Mapping[str, Callable[[], Tensor]], exact: Callable[[], Tensor], tolerance: float = 2e-6) -> Choice:
+    """The quickest of several ways to the same result, among those within `tolerance` of `exact` (relative RMS).
 
     Used where a library and a kernel compete, as for Fourier transforms. A way that raises (a kernel that needs more
     than this GPU has) is passed over. Where no way is right, the one named "torch ..." is taken, with a warning that
@@ -129,7 +136,7 @@ def fastest(ways: Mapping[str, Callable[[], Tensor]], exact: Callable[[], Tensor
                 wrong[name] = f"{error:.1e} off"
         except Exception as reason:  # Triton's own errors share no base class with torch's
             wrong[name] = f"{type(reason).__name__}: {reason}"
-    return min(times, key=times.__getitem__) if times else _fallback(wrong, tolerance)
+    return Choice(min(times, key=times.__getitem__) if times else _fallback(wrong, tolerance), wrong)
 
 
 def _relative(value: Tensor, reference: Tensor) -> float:

@@ -6,8 +6,8 @@ constants lie in tables on the device and are gathered at an index that lies the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -32,11 +32,18 @@ Solve = Callable[[Tensor, Tensor, int | Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """K launched steps: `observe` is done once a measurement; kernel names what runs, for stats."""
+    """K launched steps: `observe` is done once a measurement; kernel names what runs, for stats, and passed_over what does
+    not, with the reason."""
 
     observe: Callable[[Tensor], Tensor]
     solve: Solve
     kernel: str
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+
+
+def kernel_facts(kernel: str, passed_over: Mapping[str, str]) -> dict[str, object]:
+    """What runs, and where some kernel does not for another reason than being slower, why; for stats."""
+    return {"kernel": kernel, **({"kernels_passed_over": dict(passed_over)} if passed_over else {})}
 
 
 def on_gpu(device: torch.device) -> bool:

@@ -73,21 +73,24 @@ def _planes(basis: Spectrum, shape: Sequence[int], device: torch.device) -> Tens
     return lam.expand(1, lam.shape[1], *plane).contiguous()
 
 
-def normal(operator: LinearOperator, shape: Sequence[int], device: torch.device) -> tuple[Normal, str]:
+def normal(operator: LinearOperator, shape: Sequence[int], device: torch.device) -> tuple[Normal, timing.Choice]:
     """x -> H^T H x and what runs it: for a blur the taps themselves or torch's FFTs, whichever is quicker here.
 
     Measures on the GPU where there is a choice; elsewhere, and for sizes the kernels do not take, the operator's own.
     """
-    if not isinstance(operator, Blur) or not available()[0] or not torch.cuda.is_available():
-        return operator.normal, "torch"
+    if not isinstance(operator, Blur) or not torch.cuda.is_available():
+        return operator.normal, timing.Choice("torch")
+    runs, reason = available()
+    if not runs:
+        return operator.normal, timing.Choice("torch", {"triton blur": reason})
     try:
         direct = direct_normal(operator, shape, device)
-    except ValueError:
-        return operator.normal, "torch"
+    except ValueError as refusal:
+        return operator.normal, timing.Choice("torch", {"triton blur": str(refusal)})
     x = torch.randn(tuple(shape), device=device, generator=torch.Generator(device).manual_seed(0))
     ways = {"triton blur": lambda: direct(x), "torch fft": lambda: operator.normal(x)}
-    way = timing.fastest(ways, lambda: operator.normal(x.double()), tolerance=1e-5)
-    return (direct if way == "triton blur" else operator.normal), way
+    choice = timing.fastest(ways, lambda: operator.normal(x.double()), tolerance=1e-5)
+    return (direct if choice.way == "triton blur" else operator.normal), choice
 
 
 def direct_normal(operator: Blur, shape: Sequence[int], device: torch.device) -> Normal:

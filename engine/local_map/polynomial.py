@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..operators.base import LinearOperator, Operator, norm_squared
-from .device import Index, number, on_gpu
+from .device import Index, kernel_facts, number, on_gpu
 from .polynomial_gpu import Recurrence
 from .reference import Observed
 from .settings import LocalMAP
@@ -100,11 +100,12 @@ class Polynomial:
             raise ValueError(f"{type(operator).__name__} maps every picture to zero: there is nothing to restore from")
         self.series = [expand(settings, s, bound, tolerance) for s in sigmas if s > 0]
         self._gpu: Recurrence | None = None
-        self.kernel = "torch"
+        self._kernel = kernel_facts("torch", {})
         if on_gpu(operator.device):
             from .gpu_linear import normal  # brings Triton, which a CPU has no use for
 
-            times, self.kernel = normal(operator, shape, operator.device)
+            times, choice = normal(operator, shape, operator.device)
+            self._kernel = kernel_facts(choice.way, choice.passed_over)
             coefficients = [s.coefficients for s in self.series]
             self._gpu = Recurrence(coefficients, bound, times, operator.device)
 
@@ -129,5 +130,5 @@ class Polynomial:
             "strategy": self.name,
             "inner_steps": self.settings.inner_steps,
             "degrees": [s.degree for s in self.series],
-            "kernel": self.kernel,
+            **self._kernel,
         }

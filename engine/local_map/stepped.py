@@ -13,7 +13,7 @@ from torch import Tensor
 from ..operators import PhaseRetrieval
 from ..operators.base import Operator
 from . import phase_cpu
-from .device import Index, on_gpu, place
+from .device import Index, kernel_facts, on_gpu, place
 from .reference import Observed
 from .settings import LocalMAP
 
@@ -34,7 +34,8 @@ class Stepped:
             made = phase_cpu.compiled(operator, settings, sigmas, shape)
         else:
             raise ValueError(f"{type(operator).__name__} has no fused steps on {operator.device}: use strategy auto")
-        self._observe, self.steps, self.kernel = made.observe, made.solve, made.kernel
+        self._observe, self.steps = made.observe, made.solve
+        self._kernel = kernel_facts(made.kernel, made.passed_over)
 
     @staticmethod
     def serves(operator: Operator, shape: Sequence[int]) -> bool:
@@ -55,4 +56,4 @@ class Stepped:
         return 0
 
     def describe(self) -> dict[str, object]:
-        return {"strategy": self.name, "inner_steps": self.settings.inner_steps, "kernel": self.kernel}
+        return {"strategy": self.name, "inner_steps": self.settings.inner_steps, **self._kernel}

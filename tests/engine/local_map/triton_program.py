@@ -82,7 +82,7 @@ def blurs() -> None:
         x = smooth(2, shape)
         assert relative(gpu_linear.direct_normal(operator, shape, CPU)(x), operator.normal(x)) < 2e-6
     blur = operators.Blur(kernel)
-    assert gpu_linear.normal(blur, shape, CPU)[1] == "torch"
+    assert gpu_linear.normal(blur, shape, CPU)[1].way == "torch"
     there, reference = (built(blur, shape, gpu=g, strategy=s) for g, s in ((True, "stepped"), (False, "reference")))
     xhat, y = smooth(0, shape), blur.degrade(smooth(1, shape), 0.05)
     got = there.solve(xhat, there.observe(y), device.OnDevice(torch.tensor([1], dtype=torch.int32)))

@@ -15,31 +15,49 @@ LINES = tuple({"tiles": (lines, columns, warps)} for lines in (1, 2, 4) for colu
 
 
 def blurs(s: Setting) -> list[Case]:
-    x, y, k, n = s.pictures(), s.pictures(), s.inner(10), s.batch * 3 * s.side**2
-    side = 3 if s.small else 5
-    kernel = s.uniform(side, side) / (0.5 * side * side)
-    setting = blur.plan(kernel, "reflect", s.device)
-    normal = stencil.plan(setting, s.side, s.side)
-    hty = blur.adjoint_twin(y, kernel, "reflect")
+    """The smallest kernel, whose steps may take one launch, and the size of the paper's motion blur."""
+    small, large = (3, 7) if s.small else (5, 61)
+    return [_blur(s, small, s.inner(10)), _stencil(s, small, s.inner(10)), _blur(s, large, 1)]
 
-    def general(out: Tensor, **tile: Any) -> Tensor:
-        return blur.steps(x, y, setting, s.table, s.step, k, out=out, **tile)
 
-    def one_launch(out: Tensor, **tile: Any) -> Tensor:
-        return stencil.steps(x, hty, normal, s.table, s.step, k, out=out, **tile)
+def _blur(s: Setting, side: int, k: int) -> Case:
+    x, y, n = s.pictures(), s.pictures(), s.batch * 3 * s.side**2
+    taps, values = side * side, _positive(s, side)
+    setting = blur.plan(values, "reflect", s.device)
+    return Case(
+        f"blur {side}x{side} reflect, {k} step{'s' * (k > 1)}",
+        lambda out, **tile: blur.steps(x, y, setting, s.table, s.step, k, out=out, **tile),
+        lambda: blur.steps_twin(x.double(), y.double(), values, "reflect", s.table, 1, k),
+        lambda: blur.steps_twin(x, y, values, "reflect", s.table, 1, k),
+        x,
+        28 * k * n,
+        (4 * taps + 6) * k * n,
+        s.tile(tile=(64, 64)),
+        TILES,
+    )
 
-    def twin() -> Tensor:
-        return blur.steps_twin(x.double(), y.double(), kernel, "reflect", s.table, 1, k)
 
-    def plain() -> Tensor:
-        return blur.steps_twin(x, y, kernel, "reflect", s.table, 1, k)
+def _stencil(s: Setting, side: int, k: int) -> Case:
+    x, y, n = s.pictures(), s.pictures(), s.batch * 3 * s.side**2
+    wide, values = (2 * side - 1) ** 2, _positive(s, side)
+    normal = stencil.plan(blur.plan(values, "reflect", s.device), s.side, s.side)
+    hty = blur.adjoint_twin(y, values, "reflect")
+    return Case(
+        f"stencil {side}x{side} reflect, {k} steps",
+        lambda out, **tile: stencil.steps(x, hty, normal, s.table, s.step, k, out=out, **tile),
+        lambda: blur.steps_twin(x.double(), y.double(), values, "reflect", s.table, 1, k),
+        lambda: blur.steps_twin(x, y, values, "reflect", s.table, 1, k),
+        x,
+        16 * k * n,
+        (2 * wide + 6) * k * n,
+        s.tile(tile=(64, 64)),
+        TILES,
+    )
 
-    name, tile = f"{side}x{side} reflect", s.tile(tile=(64, 64))
-    taps, wide = side * side, (2 * side - 1) ** 2
-    return [
-        Case(f"blur {name}, {k} steps", general, twin, plain, x, 28 * k * n, (4 * taps + 6) * k * n, tile, TILES),
-        Case(f"stencil {name}, {k} steps", one_launch, twin, plain, x, 16 * k * n, (2 * wide + 6) * k * n, tile, TILES),
-    ]
+
+def _positive(s: Setting, side: int) -> Tensor:
+    """A kernel whose values sum to about 1."""
+    return s.uniform(side, side) / (0.5 * side * side)
 
 
 def separables(s: Setting) -> list[Case]:

@@ -62,10 +62,9 @@ class Run:
 
     def _processes(self, section: Section, file: Path, until: float) -> str:
         for _ in range(RESTARTS):
-            left = until - time.monotonic()
-            if left < 2:
+            if until - time.monotonic() < 2:
                 return "cut"
-            code = self._process(section, file, left)
+            code = self._process(section, file, until)
             if code == 0:
                 return "done"
             if code is None:
@@ -78,16 +77,10 @@ class Run:
                     return "failed"
         return "failed"
 
-    def _process(self, section: Section, file: Path, seconds: float) -> int | None:
+    def _process(self, section: Section, file: Path, until: float) -> int | None:
         """The exit code, or None where it had to be ended. Its output goes to the log."""
         command = [sys.executable, "-P", "-m", "bench.gpu.child", section.name, "--rows", str(file)]
-        command += [
-            "--device",
-            self.given.device,
-            "--seconds",
-            f"{seconds:.1f}",
-            *(["--tiny"] if self.given.tiny else []),
-        ]
+        command += ["--device", self.given.device, "--until", f"{until:.1f}", *(["--tiny"] if self.given.tiny else [])]
         # The interpreter of Triton is for tiny sizes, and chosen when Triton is imported.
         interpreted = self.given.tiny and self.given.device == "cpu" and section.name == "kernels"
         extra = {"TRITON_INTERPRET": "1"} if interpreted else {}
@@ -102,7 +95,7 @@ class Run:
             process_group=0,
         )
         try:
-            return process.wait(seconds + GRACE)
+            return process.wait(until + GRACE - time.monotonic())
         except subprocess.TimeoutExpired:
             return None
         finally:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from .plan import POISONED, read_rows
+from .plan import POISONED, STEPS, read_rows
 
 
 class NotHere(Exception):
@@ -21,18 +21,22 @@ class NotHere(Exception):
 
 
 class Bench:
-    """device; tiny: sizes for a rehearsal. size: side of the pictures; batches; steps: N of short and long restorations."""
+    """device; tiny: sizes for a rehearsal. size: side of the pictures; batches; steps: N of short and long restorations.
 
-    def __init__(self, device: str, rows: Path, seconds: float, *, tiny: bool) -> None:
+    until: when the section's process is ended, on time.monotonic()'s clock, which all processes of a machine share. Seconds
+    from here would come on top of what the process took to start and import torch.
+    """
+
+    def __init__(self, device: str, rows: Path, until: float, *, tiny: bool) -> None:
         self.device = torch.device("cuda", torch.cuda.current_device()) if device == "cuda" else torch.device("cpu")
         self.on_gpu = self.device.type == "cuda"
         self.tiny = tiny
         self.size = 64 if tiny else 256
         self.batches = (1, 2) if tiny else (1, 4, 16, 64)
-        self.steps = (2, 3) if tiny else (20, 200)
+        self.steps = (2, 3) if tiny else STEPS
         self._file = rows
         self._begun = {row["label"] for row in read_rows(rows) if row["kind"] == "begin"}
-        self._until = time.monotonic() + seconds
+        self._until = until
 
     @property
     def engine(self) -> dict[str, str]:
@@ -59,6 +63,7 @@ class Bench:
         """
         if label in self._begun:
             return
+        self._begun.add(label)
         if self.left() < needs:
             self.skip(label, f"out of time: {needs:.0f} s wanted, {max(self.left(), 0):.0f} s left")
             return

@@ -16,14 +16,14 @@ def main() -> None:
     parser.add_argument("section", choices=[s.name for s in SECTIONS])
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--device", choices=("cuda", "cpu"), required=True)
-    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--until", type=float, required=True)
     parser.add_argument("--tiny", action="store_true")
     given = parser.parse_args()
     absent = stand_ins.install()
     print("stand-ins for:", ", ".join(absent) or "nothing", flush=True)
     from .bench import Bench
 
-    bench = Bench(given.device, given.rows, given.seconds, tiny=given.tiny)
+    bench = Bench(given.device, given.rows, given.until, tiny=given.tiny)
     import_module(f".{given.section}", __package__).run(bench)
     sys.stdout.flush()
 

@@ -7,12 +7,12 @@ from functools import partial
 import torch
 
 import lmaps
-from lmaps.engine.tasks import TASKS
 
 from .bench import Bench
 from .checks import CHANCY
 from .networks import SHIPPED
 from .pictures import operator, photographs
+from .plan import TASKS
 from .whole import compiled, measurement
 
 COUNT = 4

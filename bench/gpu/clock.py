@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -43,8 +44,19 @@ def _group(call: Callable[[], object], calls: int, bench: Bench) -> float:
     return (time.perf_counter() - started) / calls
 
 
+@dataclass(frozen=True)
+class Replay:
+    """A recorded call. Keeps the call as well: the graph holds the addresses of its tensors, and not the tensors."""
+
+    graph: torch.cuda.CUDAGraph
+    call: Callable[[], object]
+
+    def __call__(self) -> None:
+        self.graph.replay()
+
+
 def captured(call: Callable[[], object], bench: Bench) -> Callable[[], object]:
-    """The replay of `call` as a CUDA graph; on a CPU the call itself. What it returns keeps the graph alive."""
+    """`call` as a CUDA graph; on a CPU the call itself."""
     if not bench.on_gpu:
         return call
     stream = torch.cuda.Stream(bench.device)
@@ -56,7 +68,7 @@ def captured(call: Callable[[], object], bench: Bench) -> Callable[[], object]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         call()
-    return graph.replay
+    return Replay(graph, call)
 
 
 def percentile(times: Sequence[float], share: float) -> float:

@@ -13,14 +13,12 @@ from .pictures import operator
 from .whole import compiled, measured, measurement
 
 TASK = "deblur-gaussian"
-# A batch of 64 takes some 20 s a run: one run has to do.
-LONG = 8
 
 
 def run(bench: Bench) -> None:
     prior = cache(lambda: load(FFHQ, bench))
     first, last = bench.batches[0], bench.batches[-1]
-    for batch, graph, needs in ((first, "auto", 10), (last, "auto", 35), (first, False, 10), (first, "loop", 10)):
+    for batch, graph, needs in ((last, "auto", 45), (first, "auto", 12), (first, False, 12), (first, "loop", 12)):
         label = f"batch {batch}, graph={graph}"
         bench.attempt(label, partial(_run, bench, prior, batch, graph), needs=0 if bench.tiny else needs)
 
@@ -33,8 +31,7 @@ def _run(bench: Bench, prior: Any, batch: int, graph: Any) -> None:
     asked: dict[str, Any] = {"preset": "paper", "steps": steps, "batch": batch, "graph": graph, "inner_steps": 100}
     restorer = compiled(bench, TASK, operator(TASK, bench), network, **asked)
     y = measurement(bench, restorer, batch)
-    many = batch >= LONG
-    whole = measured(bench, restorer, y, seconds=1 if many else 5, least=1 if many else 3, most=10)
+    whole = measured(bench, restorer, y, seconds=5, most=10)
     facts = whole.facts()
     bench.row(
         "paper",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import json
 import subprocess
 import sys
+import time
+import weakref
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +22,7 @@ from torch import nn
 import lmaps
 from bench.gpu import __main__ as main
 from bench.gpu import (
+    ahead,
     build,
     checks,
     clock,
@@ -25,15 +31,20 @@ from bench.gpu import (
     figures,
     kernels,
     networks,
+    paper,
     pictures,
     plan,
     report,
+    restorations,
+    single,
     stand_ins,
     whole,
 )
 from bench.gpu.bench import Bench, NotHere
 from lmaps.engine import graph_choice
 from lmaps.engine.denoisers import open_denoiser
+from lmaps.engine.tasks import TASKS
+from lmaps.kernels import _triton, group_norm
 from lmaps.kernels.check import Row
 from lmaps.kernels.timing import Time
 
@@ -44,7 +55,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    return Bench("cpu", tmp_path / "rows.jsonl", 100, tiny=True)
+    return Bench("cpu", tmp_path / "rows.jsonl", time.monotonic() + 100, tiny=True)
 
 
 @pytest.fixture
@@ -82,6 +93,99 @@ def test_time_left_over_goes_to_later_sections() -> None:
     assert plan.limit(1, 2 * sum(shares[1:])) == pytest.approx(2 * shares[1])
 
 
+# Seconds that a section should take on an H200: processes start in 8, and cuDNN tunes FFHQ's network in 10 at batch 64.
+EXPECTED = {"machine": 17, "denoisers": 52, "paper": 98, "restorations": 112, "start": 25}
+
+
+def test_what_is_promised_has_time_to_spare() -> None:
+    """After a build of 30 s, and with nothing left over by the sections before that they did not need."""
+    left = 60 * 8.8 - main.LAST - 30
+    for index, (name, seconds) in enumerate(EXPECTED.items()):
+        assert plan.SECTIONS[index].name == name
+        assert plan.limit(index, left) >= 1.15 * seconds
+        left -= seconds
+    assert left > 150
+
+
+def test_a_process_knows_when_it_is_ended(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds it takes to start and import torch are the section's own: parent and child hold the same deadline."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    waited: list[float] = []
+    started: list[list[str]] = []
+
+    class Process:
+        pid = 0
+
+        def __init__(self, command: list[str], **_: Any) -> None:
+            started.append(command)
+
+        def wait(self, timeout: float | None = None) -> int:
+            waited.append(timeout or 0.0)
+            return 0
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    monkeypatch.setattr(main, "_end", lambda process: None)
+    given = argparse.Namespace(device="cpu", tiny=True)
+    run = main.Run(given, build.Built((), "", 0.0), 0.0, io.StringIO(), [], [])
+    assert run._process(plan.SECTIONS[0], tmp_path / "rows.jsonl", 1060.0) == 0
+    (command,) = started
+    until = float(command[command.index("--until") + 1])
+    now = 1007.0
+    child = Bench("cpu", tmp_path / "rows.jsonl", until, tiny=True)
+    assert (child.left(), waited) == (53.0, [60.0 + main.GRACE])
+
+
+def test_the_promised_calls_come_first_and_in_bfloat16(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.batches = (1, 4, 16, 64)
+    labels: list[str] = []
+    monkeypatch.setattr(bench, "attempt", lambda label, work, **_: labels.append(label))
+    denoisers.run(bench)
+    assert labels[:4] == ["FFHQ-size, kernels", "FFHQ-size, batch 64", "photo, batch 64", "FFHQ-size, batch 1"]
+    assert len(labels) == 9
+    labels.clear()
+    paper.run(bench)
+    assert labels == ["batch 64, graph=auto", "batch 1, graph=auto", "batch 1, graph=False", "batch 1, graph=loop"]
+    labels.clear()
+    single.run(bench)
+    assert (labels[1], labels[-1]) == ("photo, batch 1", "FFHQ-size, batch 64")
+
+
+def test_the_sections_calls_are_in_the_precision_it_is_named_for(bench: Bench, rows: Any) -> None:
+    prior = lmaps.load_prior("photo")
+    denoisers._calls(bench, "photo", lambda name: prior, 1)
+    assert [row["way"] for row in rows()["calls"]] == ["eager bfloat16"]
+    single._calls(bench, "photo", lambda name: prior, 1)
+    assert [row["way"] for row in rows()["calls"]] == ["eager bfloat16", "eager float32"]
+    (row,) = rows()["bfloat16 calls"]
+    assert 0 < row["relative_difference"] < 0.02
+
+
+@pytest.mark.skipif(_triton.triton is None or _triton.interpreted(), reason="needs Triton's compiler")
+def test_kernels_are_compiled_together_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from triton.backends.compiler import GPUTarget
+    from triton.runtime import driver
+
+    here = SimpleNamespace(
+        get_current_device=lambda: 0,
+        get_current_stream=lambda device: 0,
+        get_current_target=lambda: GPUTarget("cuda", 90, 32),
+    )
+    monkeypatch.setattr(driver, "_active", here)
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    x = torch.zeros(1, 32, 8, 8).to(memory_format=torch.channels_last)
+    out = torch.full_like(x, 7.0)
+    affine = (torch.ones(32), torch.zeros(32))
+
+    def work() -> None:
+        for silu in (True, False, True):
+            group_norm.apply(x, 4, *affine, silu=silu, eps=0.0625, out=out)
+
+    assert ahead.compile_ahead(work) == 3
+    assert len(list(tmp_path.rglob("*.cubin"))) == 2
+    assert bool((out == 7).all())
+
+
 def test_an_attempt_that_fails_does_not_stop_the_next(bench: Bench, rows: Any) -> None:
     def refuse() -> None:
         raise NotHere("no such thing")
@@ -106,7 +210,7 @@ def test_a_section_goes_on_behind_what_killed_it(bench: Bench, tmp_path: Path) -
     with file.open("a") as out:
         out.write("\n")
     done: list[str] = []
-    later = Bench("cpu", file, 100, tiny=True)
+    later = Bench("cpu", file, time.monotonic() + 100, tiny=True)
     for label in ("first", "second", "third"):
         later.attempt(label, lambda label=label: done.append(label))  # type: ignore[misc]
     assert done == ["third"]
@@ -199,6 +303,64 @@ def test_a_captured_call_is_replayed_and_compared(gpu: Bench, rows: Any) -> None
     assert (call["peak_gib"], call["tflops"]) == (1.0, pytest.approx(1 / call["ms"]))
 
 
+def test_a_replay_keeps_what_it_works_on(gpu: Bench) -> None:
+    """A graph holds addresses: without the tensors it would be replayed on memory that others have by then."""
+    x = torch.zeros(2)
+
+    def call(x: torch.Tensor = x) -> None:
+        x.add_(1)
+
+    held = weakref.ref(call)
+    replay = clock.captured(call, gpu)
+    del call
+    gc.collect()
+    assert held() is not None
+    replay()
+    assert x.tolist() == [5, 5]
+
+
+class Slow:
+    """A restorer whose runs take as long as they are told to, on a clock of its own."""
+
+    steps, shape, compiled = 200, (64, 3, 8, 8), {"compile_s": 0.0}
+
+    def __init__(self, seconds: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.left = 0.0, seconds
+        monkeypatch.setattr(clock.time, "perf_counter", lambda: self.now)
+
+    def __call__(self, y: torch.Tensor) -> Any:
+        self.now += self.left.pop(0)
+        return SimpleNamespace(status="ok")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "times", "call_seconds"),
+    [
+        ([20.0, 99.0], [20.0], 3.0),
+        ([2.0, 1.0, 1.0, 1.0, 99.0], [1.0, 1.0, 1.0], 1.0),
+        ([0.5, *[0.01] * 200], [0.01] * 50, 0.4),
+    ],
+)
+def test_the_call_is_measured_behind_the_runs_for_as_long_as_one(
+    seconds: list[float], times: list[float], call_seconds: float, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.tiny = False
+    slow = Slow(seconds, monkeypatch)
+    measured_at: list[tuple[float, float]] = []
+
+    def per_call(call: Callable[[], object], bench: Bench, *, seconds: float) -> float:
+        measured_at.append((slow.now, seconds))
+        return 0.1
+
+    monkeypatch.setattr(whole, "per_call", per_call)
+    monkeypatch.setattr(whole, "_denoiser_call", lambda bench, restorer: None)
+    expected = sum(times) + (seconds[0] if len(times) > 1 else 0)
+    found = whole.measured(bench, slow, torch.zeros(1), seconds=0.495 if times[0] < 1 else 3.0)  # type: ignore[arg-type]
+    assert found.times == pytest.approx(times)
+    assert found.call == 0.1
+    assert measured_at == [(pytest.approx(expected), pytest.approx(call_seconds))]
+
+
 def test_nothing_but_its_own_section_compiles(bench: Bench) -> None:
     """ "auto" would time torch.compile for every shape; a prior made of a module is not even remembered."""
     assert bench.engine == {"device": "cpu", "backend": "torch", "precision": "float32"}
@@ -238,10 +400,24 @@ def test_auto_is_tried_once_and_remembered(gpu: Bench, rows: Any, monkeypatch: p
 def test_graphs_are_compared_with_the_eager_image(gpu: Bench, rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph_choice, "obstacle", lambda *_: None)
     monkeypatch.setattr(Bench, "engine", {"device": "cpu", "backend": "torch", "precision": "float32"})
-    checks._graphs(gpu, "sr4")
+    checks._graphs(gpu, "sr4", (True, "loop"))
     found = rows()["checks"]
     assert [row["result"] for row in found] == ["ok"] * 4
     assert fake_cuda.FakeGraph.replays > 0
+
+
+def test_whole_restorations_are_recorded_and_not(gpu: Bench, rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_choice, "obstacle", lambda *_: None)
+    monkeypatch.setattr(Bench, "engine", {"device": "cpu", "backend": "torch", "precision": "float32"})
+    gpu.size = 32
+    restorations._task(gpu, "sr4", gpu.steps[0])
+    (row,) = rows()["restorations"]
+    assert (row["graph"], row["status"], row["runs"]) == ("step", "ok", 3)
+    assert row["eager_over_graph"] == pytest.approx(row["eager_seconds"] / row["seconds"])
+    paper.run(gpu)
+    found = [(row["batch"], row["asked"], row["graph"][:4]) for row in rows()["paper"]]
+    assert found == [(2, "auto", "step"), (1, "auto", "step"), (1, "False", "off:"), (1, "loop", "loop")]
+    assert "failed" not in rows()
 
 
 def test_kernel_rows_hold_what_bounds_them(gpu: Bench, rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,6 +438,51 @@ def _row(table: str, **values: Any) -> dict[str, Any]:
     return {"kind": "row", "table": table, **values}
 
 
+def _got(given: list[dict[str, Any]]) -> dict[str, figures.Figure]:
+    return {figure.what: figure for figure in figures.figures(figures.tables(given))}
+
+
+def _paper(batch: int, asked: str, seconds: float) -> dict[str, Any]:
+    known = {"over_calls": 1.02, "backend": "torch", "precision": "bfloat16", "graph": "step"}
+    return _row("paper", batch=batch, asked=asked, seconds=seconds, seconds_an_image=seconds / batch, **known)
+
+
+def test_a_batch_is_not_taken_for_another() -> None:
+    got = _got([_paper(64, "auto", 20.0), _row("ceilings", what="bfloat16 matmul", value=800.0)])
+    one, many = (got[f"paper's setting, batch {batch}: s an image"] for batch in (1, 64))
+    assert (one.value, one.met, one.note) == (None, None, "not measured")
+    assert (many.value, many.met) == (0.3125, True)
+    assert got["paper's setting, batch 1: whole over N captured calls"].met is None
+    got = _got([_paper(1, "auto", 1.5)])
+    assert got["paper's setting, batch 64: s an image"].met is None
+    assert got["paper's setting, batch 1: s an image"].met is True
+    assert got["paper's setting, batch 1: eager over graph"].met is None
+    calls = [_row("calls", network="FFHQ-size", batch=16, way="captured bfloat16", ms=5.0, tflops=790.0)]
+    share = _got([_row("ceilings", what="bfloat16 matmul", value=800.0), *calls])
+    assert share["FFHQ-size network, batch 64: share of the bfloat16 matmul"].met is None
+
+
+def test_every_task_has_one_figure_for_all_its_steps() -> None:
+    assert set(plan.TASKS) == set(TASKS)
+    ratios = {("sr4", 20): 3.0, ("hdr", 20): 1.02, ("hdr", 200): 1.01, ("jpeg", 20): 1.01, ("denoise", 200): 1.2}
+    known = {"strategy": "spectral", "kernel": "fused", "eager_over_graph": None, "graph": "step"}
+    got = _got([_row("restorations", task=t, N=n, over_calls=ratio, **known) for (t, n), ratio in ratios.items()])
+    found = {task: got[f"{task}: whole over N captured calls"] for task in plan.TASKS}
+    assert {task: (f.value, f.met) for task, f in found.items() if f.value is not None} == {
+        "sr4": (3.0, False),
+        "hdr": (1.02, True),
+        "jpeg": (1.01, None),
+        "denoise": (1.2, False),
+    }
+    assert found["hdr"].note == "N = 20: 1.020; N = 200: 1.010; spectral, fused"
+    assert found["jpeg"].note == "N = 20: 1.010; N = 200: not measured; spectral, fused"
+    assert found["quantize"].note == "not measured"
+
+
+def test_networks_are_called_the_same_in_rows_and_figures() -> None:
+    assert figures.NETWORKS == (networks.FFHQ, networks.SHIPPED)
+
+
 def test_figures_are_read_off_the_rows(tmp_path: Path) -> None:
     given = [
         _row("ceilings", what="bfloat16 matmul", value=800.0),
@@ -273,12 +494,8 @@ def test_figures_are_read_off_the_rows(tmp_path: Path) -> None:
         _row("bfloat16", task="sr4", cost_dB=0.02, counts=True),
         _row("bfloat16", task="phase-retrieval", cost_dB=3.0, counts=False),
     ]
-    for batch, asked, seconds in ((1, "auto", 1.5), (64, "auto", 25.6), (1, "False", 3.0)):
-        known = {"over_calls": 1.02, "backend": "torch", "precision": "bfloat16", "graph": "step"}
-        given.append(
-            _row("paper", batch=batch, asked=asked, seconds=seconds, seconds_an_image=seconds / batch, **known)
-        )
-    got = {f.what: f for f in figures.figures(figures.tables(given))}
+    given += [_paper(1, "auto", 1.5), _paper(64, "auto", 25.6), _paper(1, "False", 3.0)]
+    got = _got(given)
 
     def figure(start: str) -> tuple[float | None, bool | None]:
         (found,) = [f for what, f in got.items() if what.startswith(start)]

@@ -14,9 +14,9 @@ from .measurement import Measurement, Method, Pixels
 
 Smooth = Callable[..., Pixels]
 Undo = Callable[..., Pixels]
-WEIGHTS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.45)
+WEIGHTS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.45, 0.6, 0.9)
 SIGMAS = (0.025, 0.035, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4)
-COLOURS, SPACES = (0.05, 0.1, 0.15, 0.25, 0.4, 0.6, 0.9), (1.0, 1.5, 2.5, 4.0, 6.0)
+COLOURS, SPACES = (0.05, 0.1, 0.15, 0.25, 0.4, 0.6, 0.9), (1.0, 1.5, 2.5, 4.0, 6.0, 9.0, 13.0)
 
 
 def unclipped(m: Measurement, y: Pixels, beyond: float) -> Pixels:

@@ -81,6 +81,7 @@ def measure(
         gflop_an_image=work / batch / 1e9,
         tflops=work / seconds / 1e12,
         peak_gib=peak,
+        norms=denoiser.describe().get("norms"),
     )
 
 

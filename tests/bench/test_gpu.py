@@ -377,6 +377,12 @@ def test_rows_say_their_inner_steps(bench: Bench) -> None:
     assert not any("K = " in title for title in report.TITLES.values())
 
 
+def test_rows_say_what_does_not_run_as_it_should(bench: Bench) -> None:
+    stats = {"compile_s": 1.0, "norms": {"fused": 1, "plain": 40}, "kernels_passed_over": {"triton blur": "9e-1 off"}}
+    facts = whole.Whole([1.0], 0.1, 2, stats).facts()
+    assert (facts["norms"], facts["kernels_passed_over"]) == (stats["norms"], stats["kernels_passed_over"])
+
+
 def test_auto_is_tried_once_and_remembered(gpu: Bench, rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -93,8 +93,7 @@ def compile(
         options["largest"] = largest()
     # What a recording uses of the operator must not be evicted by other sizes that `restorer.operator` is used for.
     inner = graph_choice.own_copy(operator) if on_gpu(where) else operator
-    # One at a time on a GPU: run times are opened and measured, which wait for all of it and break other threads' recordings.
-    with RECORDING if on_gpu(where) else nullcontext():
+    with _alone_on(where):
         method = solvers.build(solver, inner, sigmas, shape, **{**options, **solver_options})
         laps.end("solver_s")
         denoiser = open_tiled(
@@ -133,6 +132,17 @@ def compile(
         laps.end("record_s")
     compiled |= {"graph": restorer.graph_name, "prepare": laps.seconds, "compile_s": laps.total()}
     return restorer
+
+
+@contextmanager
+def _alone_on(where: torch.device) -> Iterator[None]:
+    """On a GPU it is the current one inside, where whatever names no device is launched and timed, and others wait: run times
+    are opened and measured, which wait for the whole GPU and would break other threads' recordings."""
+    if not on_gpu(where):
+        yield
+        return
+    with RECORDING, torch.cuda.device(where):
+        yield
 
 
 def _sigmas(

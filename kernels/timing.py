@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -59,8 +60,8 @@ class Time:
 
 
 def captured_time(call: Callable[[], object], repeats: int = REPEATS) -> Time:
-    """Time of `call` inside a CUDA graph, launches back to back. `call` must be capturable and is run a few times
-    first.
+    """Time of `call` inside a CUDA graph, launches back to back, on the current GPU. `call` must be capturable and is run a
+    few times first.
     """
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -118,13 +119,23 @@ class Choice:
 def fastest(ways: Mapping[str, Callable[[], Tensor]], exact: Callable[[], Tensor], tolerance: float = 2e-6) -> Choice:
     """The quickest of several ways to the same result, among those within `tolerance` of `exact` (relative RMS).
 
-    Used where a library and a kernel compete, as for Fourier transforms. A way that raises (a kernel that needs more
+    Used where a library and a kernel compete, as for Fourier transforms. Measured on the GPU that `exact` is on, whichever is
+    the current one. A way that raises (a kernel that needs more
     than this GPU has) is passed over. Where no way is right, the one named "torch ..." is taken, with a warning that
     says why. Raises RuntimeError where there is none, or no GPU.
     """
     if not torch.cuda.is_available():
         raise RuntimeError("there is no GPU to measure on: choose one of " + ", ".join(ways))
     reference = exact().double()
+    with torch.cuda.device(reference.device) if reference.is_cuda else nullcontext():
+        times, wrong = _measured(ways, reference, tolerance)
+    return Choice(min(times, key=times.__getitem__) if times else _fallback(wrong, tolerance), wrong)
+
+
+def _measured(
+    ways: Mapping[str, Callable[[], Tensor]], reference: Tensor, tolerance: float
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Microseconds of the ways that are right, and what is wrong with the others, by name."""
     times: dict[str, float] = {}
     wrong: dict[str, str] = {}
     for name, way in ways.items():
@@ -136,7 +147,7 @@ def fastest(ways: Mapping[str, Callable[[], Tensor]], exact: Callable[[], Tensor
                 wrong[name] = f"{error:.1e} off"
         except Exception as reason:  # Triton's own errors share no base class with torch's
             wrong[name] = f"{type(reason).__name__}: {reason}"
-    return Choice(min(times, key=times.__getitem__) if times else _fallback(wrong, tolerance), wrong)
+    return times, wrong
 
 
 def _relative(value: Tensor, reference: Tensor) -> float:

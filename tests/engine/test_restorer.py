@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,36 @@ def test_two_threads_compile_at_once_and_one_records_again(
     assert not failures, failures
     assert len(images) == 6
     assert all(torch.equal(image, expected) for image in images)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_what_is_measured_while_compiling_is_measured_on_the_restorers_gpu(
+    tiny_prior_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream or an event that names no device belongs to the current one, and times that."""
+    current, seen = ["cuda:0"], dict[str, str]()
+
+    @contextmanager
+    def device(wanted: torch.device) -> Iterator[None]:
+        current.append(str(wanted))
+        try:
+            yield
+        finally:
+            current.pop()
+
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            seen[name] = current[-1]
+            return function(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(plan_module.solvers, "build", watched("solver", plan_module.solvers.build))
+    monkeypatch.setattr(plan_module, "open_tiled", watched("denoiser", plan_module.open_tiled))
+    compiled(tiny_prior_folder, device="cpu")
+    assert seen == {"solver": "cpu", "denoiser": "cpu"}
+    assert current == ["cuda:0"]
 
 
 @pytest.mark.usefixtures("gpu")

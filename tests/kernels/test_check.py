@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,3 +138,33 @@ def test_where_no_kernel_is_right_torch_is_taken(plain: Callable[[], torch.Tenso
 def test_without_a_plain_way_it_is_an_error() -> None:
     with pytest.raises(RuntimeError, match=r"no way is within 2e-06 .* a: OutOfResources"):
         timing.fastest({"a": _refused}, lambda: torch.ones(1))
+
+
+class OnSecond:
+    """A tensor on the GPU that is not the current one."""
+
+    is_cuda, device = True, torch.device("cuda", 1)
+
+    def double(self) -> "OnSecond":
+        return self
+
+
+@pytest.mark.usefixtures("clock")
+def test_ways_are_timed_on_the_gpu_of_their_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    current, timed = [torch.device("cuda", 0)], []
+
+    @contextmanager
+    def device(wanted: torch.device) -> Iterator[None]:
+        current.append(wanted)
+        yield
+        current.pop()
+
+    def clock(way: Callable[[], torch.Tensor]) -> timing.Time:
+        timed.append(current[-1])
+        return timing.Time(1.0, 1.0, 1.0)
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(timing, "captured_time", clock)
+    monkeypatch.setattr(timing, "_relative", lambda value, reference: 0.0)
+    timing.fastest({"ieee": lambda: torch.ones(1)}, OnSecond)
+    assert timed == [torch.device("cuda", 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,9 @@ TASKS = (
 )
 
 
-def limit(index: int, left: float) -> float:
-    """Seconds for the section `index` of SECTIONS, from what is left for it and those behind it."""
-    return left * SECTIONS[index].share / sum(s.share for s in SECTIONS[index:])
+def limit(sections: Sequence[Section], left: float) -> float:
+    """Seconds for the first of these sections, from what is left for all of them."""
+    return left * sections[0].share / sum(section.share for section in sections)
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:

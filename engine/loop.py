@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -106,6 +107,7 @@ def sample(
     Source: Zhang, Brekelmans, Ver Steeg 2025, Figure 2 and Algorithm 4.
     """
     check_measurement(y)
+    y = y.detach()
     sigmas = [float(s) for s in schedules.validated(schedule)]
     shape = operator.picture_shape(y)
     method = solvers.build(solver, operator, sigmas, shape, **options)
@@ -120,11 +122,12 @@ def sample(
 
 def image_seeds(seed: int, batch: int) -> tuple[int, ...]:
     """seed, seed + 1, ...: one an image. Raises TypeError unless seed is a whole number, ValueError if negative."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise TypeError(f"seed must be a whole number, got {seed!r}")
-    if not 0 <= seed < 2**63:
+    first = int(seed)  # NumPy's would overflow
+    if not 0 <= first < 2**63:
         raise ValueError(f"seed must lie in [0, 2^63), got {seed}")
-    return tuple(seed + b for b in range(batch))
+    return tuple(first + b for b in range(batch))
 
 
 def check_measurement(y: Tensor) -> None:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ GRADIENT_BACKENDS = ("torch", "torch-compile", "torch-compile-max")
 
 def compile(
     task_or_operator: str | Operator,
-    prior: str | Prior = "photo",
+    prior: str | Path | Prior = "photo",
     *,
     size: tuple[int, int],
     batch: int = 1,
@@ -73,7 +74,7 @@ def compile(
         raise ValueError(f"batch must be at least 1, got {batch}")
     graph_choice.check(graph)
     where = _device(device)
-    model = load_prior(prior) if isinstance(prior, str) else prior
+    model = _loaded(prior)
     laps.end("prior_s")
     shape = (batch, model.channels, height, width)
     operator, nearest = settings.resolve(task_or_operator)
@@ -132,6 +133,14 @@ def compile(
         laps.end("record_s")
     compiled |= {"graph": restorer.graph_name, "prepare": laps.seconds, "compile_s": laps.total()}
     return restorer
+
+
+def _loaded(prior: str | Path | Prior) -> Prior:
+    if isinstance(prior, str | Path):
+        return load_prior(prior)
+    if not isinstance(prior, Prior):
+        raise TypeError(f"prior must be a name, a folder or a Prior, got {prior!r}")
+    return prior
 
 
 @contextmanager

@@ -206,7 +206,8 @@ class Restorer:
         return Turn(into, solver, self.sigmas, self.shape, observed, self.device)
 
     def _checked(self, y: Tensor | np.ndarray) -> Tensor:
-        measured = torch.as_tensor(y)
+        # A copy of an array has positive strides, which torch insists on.
+        measured = torch.as_tensor(y.copy() if isinstance(y, np.ndarray) else y).detach()
         check_measurement(measured)
         if tuple(measured.shape[1:]) != self.measurement_shape:
             raise ValueError(

@@ -182,6 +182,14 @@ def test_bad_schedules_are_refused(schedule: list[float]) -> None:
         blur_run(schedule=schedule)
 
 
+def test_a_measurement_may_be_part_of_a_gradient() -> None:
+    operator = lmaps.operators.HDR()
+    y = operator(torch.rand(1, 3, 16, 16) - 0.5)
+    options = {"schedule": [1.0, 0.3, 0.0], "strategy": "onchip", "k1": 0.2, "k2": 4.0, "eta": 0.1}
+    traced = lmaps.sample(lambda x, sigma: 0.5 * x, operator, y.clone().requires_grad_(True), **options)  # type: ignore[arg-type]
+    assert torch.equal(traced, lmaps.sample(lambda x, sigma: 0.5 * x, operator, y, **options))  # type: ignore[arg-type]
+
+
 def test_unknown_solver_and_option_are_named() -> None:
     with pytest.raises(ValueError, match="did you mean 'lmaps'"):
         blur_run(solver="lmap")

@@ -60,6 +60,30 @@ def test_any_number_of_images_each_as_if_alone(restorer: lmaps.Restorer) -> None
 def test_arrays_are_taken_too(restorer: lmaps.Restorer) -> None:
     y = measurements(1)
     assert torch.equal(restorer(y.numpy().astype(np.float64)).image, restorer(y).image)
+    mirrored = y.numpy()[..., ::-1]
+    assert torch.equal(restorer(mirrored).image, restorer(y.flip(-1)).image)
+
+
+@pytest.mark.parametrize("task", ["hdr", "jpeg", "quantize", "phase-retrieval"])
+def test_a_measurement_may_be_part_of_a_gradient(tiny_prior_folder: Path, task: str) -> None:
+    plan = lmaps.compile(task, str(tiny_prior_folder), size=(16, 16), steps=2, preset="paper", backend="torch")
+    y = plan.operator(torch.rand(1, 3, 16, 16) - 0.5)
+    traced = y.clone().requires_grad_(True)
+    assert torch.equal(plan(traced).image, plan(y).image)
+
+
+def test_seeds_of_numpy_are_whole_numbers(restorer: lmaps.Restorer) -> None:
+    y = measurements(2)
+    assert torch.equal(restorer(y, seed=np.int64(3)).image, restorer(y, seed=3).image)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="seed must be a whole number, got True"):
+        restorer(y, seed=True)
+
+
+def test_a_prior_is_a_name_a_folder_or_a_prior(tiny_prior_folder: Path) -> None:
+    plan = lmaps.compile("sr4", tiny_prior_folder, size=(16, 16), steps=2, preset="paper", backend="torch")
+    assert plan.compiled["prior"] == "tiny"
+    with pytest.raises(TypeError, match="a name, a folder or a Prior, got 3"):
+        lmaps.compile("sr4", 3, size=(16, 16))  # type: ignore[arg-type]
 
 
 def test_threads_share_one_restorer(restorer: lmaps.Restorer) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..kernels.timing import RECORDING
-from . import graph_choice, schedules, settings, solvers
+from . import graph_choice, inference, schedules, settings, solvers
 from .denoisers import BackendUnavailable, open_tiled
 from .local_map.device import on_gpu
 from .operators import LinearOperator, Operator
@@ -29,6 +29,7 @@ __all__ = ["Restorer", "Result", "compile"]
 GRADIENT_BACKENDS = ("torch", "torch-compile", "torch-compile-max")
 
 
+@inference.left()
 def compile(
     task_or_operator: str | Operator,
     prior: str | Path | Prior = "photo",
@@ -63,6 +64,7 @@ def compile(
     graph:   on a GPU, record a step as a CUDA graph and replay it N times ("auto": where the solver and the backend allow),
              all N steps as one launch ("loop"), or run from Python (False), with the same image. True and "loop" work or raise.
     noise:   sigma_y of the measurement in its own units (by default the row's: 0.05 for pictures); k2 and eta follow it.
+             Plain denoising, with no other settings asked for, is one call of the network at this level: the posterior mean.
     solver_options: override the preset (or, for other solvers, the row of `solvers.toml`); for "lmaps":
              k1, k2, eta, inner_steps, strategy, data_gradient, rho.
 
@@ -83,7 +85,11 @@ def compile(
     operator.to(where)
     largest = cache(lambda: settings.largest_eigenvalue(operator, shape))
     ours = solver == "lmaps"
-    row = settings.choose(
+    as_it_is = (
+        preset == "auto" and steps is None and schedule is None and not solver_options and graph in ("auto", False)
+    )
+    row = settings.of_plain_denoising(operator, noise) if ours and as_it_is else None
+    row = row or settings.choose(
         operator, task, preset=preset, tuned=model.config.preset, noise=noise, largest=largest if ours else None
     )
     laps.end("settings_s")
@@ -180,7 +186,7 @@ def _record(restorer: Restorer, *, required: bool) -> None:
         if required:
             raise RuntimeError(f"recording the CUDA graph failed: {error}. Use graph='auto' or False") from error
         restorer.graph = graph_choice.GraphChoice(False, reason=f"recording failed: {error}")
-        warnings.warn(f"running without a CUDA graph: {restorer.graph.reason}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"running without a CUDA graph: {restorer.graph.reason}", RuntimeWarning, stacklevel=4)
 
 
 def _backend_for(solver: type[Solver], backend: str) -> str:

@@ -13,6 +13,9 @@ REFERENCE_NOISE = 0.05
 # Below this share of a row's noise level the data term is not weighed any higher: measurements are seldom better, and
 # 1 / sigma_y^2 explodes.
 SMALLEST_SHARE = 0.2
+# The lowest noise level that networks are asked about.
+LOWEST_SIGMA = 0.005
+Begin = Literal["noise", "measurement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Preset:
 
     noise: sigma_y that the row was tuned for, in the measurement's units; 0 where it holds for any.
     reach: the largest eta k2 L that is let through, L = lmax(H^T H). Gradient steps diverge from 2 on.
+    begin: x at sigma_max is noise, or the measurement (a noisy picture whose sigma_y is sigma_max).
     """
 
     steps: int
@@ -32,6 +36,7 @@ class Preset:
     sigma_min: float
     noise: float = REFERENCE_NOISE
     reach: float = 1.05
+    begin: Begin = "noise"
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -47,9 +52,17 @@ class Preset:
         share = (self.noise / max(noise, SMALLEST_SHARE * self.noise)) ** 2
         return replace(self, k2=self.k2 * share, eta=min(self.eta / share, 1.0))
 
+    def for_coarseness(self, scale: float) -> Preset:
+        """The row for a measurement that rounds away `scale` times as much (see `Operator.coarseness`): sigma_max, sigma_min
+        and k1 follow it, so that r runs through the same values."""
+        if scale == 1:
+            return self
+        lowest = max(scale * self.sigma_min, LOWEST_SIGMA)
+        return replace(self, k1=scale * self.k1, sigma_max=max(scale * self.sigma_max, 4 * lowest), sigma_min=lowest)
+
     def options(self) -> dict[str, object]:
         """The row as options of solver "lmaps"."""
-        return {"k1": self.k1, "k2": self.k2, "eta": self.eta, "inner_steps": self.inner_steps}
+        return {"k1": self.k1, "k2": self.k2, "eta": self.eta, "inner_steps": self.inner_steps, "begin": self.begin}
 
 
 def names() -> list[str]:
@@ -87,6 +100,13 @@ def derived(preset: str, largest_eigenvalue: float) -> Preset:
     return replace(row, eta=stable_step(row.k2, largest_eigenvalue))
 
 
+def one_call(noise: float) -> Preset:
+    """Plain denoising, y = x0 + sigma_y n: y is the state at sigma_y, so x0 = D(y, sigma_y), the posterior mean. One step from
+    y, whose local MAP leaves the network's answer alone (r = 0 to rounding)."""
+    sigma = max(noise, LOWEST_SIGMA)
+    return Preset(1, 1, 1.0, 1e9, 1.0, sigma_max=sigma, sigma_min=sigma / 2, noise=0, begin="measurement")
+
+
 def borrowed(preset: str, task: str) -> Preset | None:
     """The paper's row of a task on the noise levels that a preset's prior is good at, where the preset has no row itself."""
     row, levels = load("paper", task), load(preset, "deblur-gaussian")
@@ -118,4 +138,4 @@ def _tables() -> dict[str, dict[str, dict[str, Any]]]:
     return tables
 
 
-__all__ = ["Preset", "borrowed", "derived", "load", "names", "resolve", "rows", "stable_step"]
+__all__ = ["Preset", "borrowed", "derived", "load", "names", "one_call", "resolve", "rows", "stable_step"]

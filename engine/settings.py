@@ -54,14 +54,15 @@ def choose(
     tuned: the preset that the prior names, which "auto" takes; None for the paper's. The scientific operators have several rows
     a task (`science.row_of`); a preset without any borrows the paper's.
     """
-    if noise is not None and not (math.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise is a standard deviation and must be >= 0, got {noise}")
+    _check(noise)
     name = presets.resolve(preset, tuned)
     special = science.row_of(operator, noise)
     task = special or task
     row = presets.load(name, task) if task is not None else None
     if row is None and special is not None:
         row = presets.borrowed(name, special)
+    if row is not None:
+        row = row.for_coarseness(operator.coarseness)
     if row is not None and largest is not None and not science.as_published(operator):
         row = replace(row, k2=1 / (row.eta * largest()))
     if row is None:
@@ -70,6 +71,19 @@ def choose(
         bound = row.eta * row.k2 * largest()
         row = replace(row, eta=row.eta / max(1.0, bound / row.reach))
     return row.for_noise(row.noise if noise is None else noise)
+
+
+def of_plain_denoising(operator: Operator, noise: float | None) -> Preset | None:
+    """One call of the network where the measurement is a noisy picture (see `presets.one_call`); None elsewhere."""
+    _check(noise)
+    if not isinstance(operator, operators.Denoise):
+        return None
+    return presets.one_call(presets.REFERENCE_NOISE if noise is None else noise)
+
+
+def _check(noise: float | None) -> None:
+    if noise is not None and not (math.isfinite(noise) and noise >= 0):
+        raise ValueError(f"noise is a standard deviation and must be >= 0, got {noise}")
 
 
 def largest_eigenvalue(operator: Operator, shape: Sequence[int]) -> float:

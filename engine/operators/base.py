@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NoReturn
 import torch
 from torch import Tensor, nn
 
+from .. import inference
 from ..noise import standard_normal
 
 
@@ -22,6 +23,8 @@ class Operator(nn.Module):
     linear:         H(x) is linear in x. Linear operators derive from `LinearOperator`.
     differentiable: autograd through `forward` gives a useful gradient. If not, `surrogate_vjp` stands in (Eq. 17).
     start_inverts:  `start` is a pseudo-inverse, H(start(H(x))) = H(x), and may stand for H^+ although H is not linear.
+    coarseness:     how much H rounds away, against the set-up that its task's settings were tuned for (1): the noise levels
+                    of a restoration follow it.
 
     What an operator derives from a picture's size (matrices, masks, transfer functions) is made on first use, kept for
     the last few sizes, and follows the dtype and device of its input. `operator.to(device)` says where a spectrum's
@@ -42,14 +45,18 @@ class Operator(nn.Module):
         """Where `operator.to(device)` put it; the CPU until then."""
         return self._home.device
 
+    @property
+    def coarseness(self) -> float:
+        return 1.0
+
     def forward(self, x: Tensor) -> Tensor:
         """H(x): [B, C, H, W] in [-1, 1] -> measurement [B, ...]."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(x)")
 
     def vjp(self, x: Tensor, u: Tensor) -> Tensor:
         """J_H(x)^T u: x [B, C, H, W], u shaped like H(x) -> [B, C, H, W]. Autograd unless a subclass knows better."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
+        with inference.left(), torch.enable_grad():
+            x, u = inference.usable(x).detach().requires_grad_(), inference.usable(u)
             (g,) = torch.autograd.grad(self.forward(x), x, u)
         return g
 

@@ -67,6 +67,11 @@ class JPEG(Operator):
         setting = read_setting(path)
         return cls(None, setting.subsampling, chroma=chroma, tables=setting.tables)
 
+    @property
+    def coarseness(self) -> float:
+        """sqrt(mean of the tables / mean of those of quality 5): about the best scale of the noise levels from 5 to 90."""
+        return math.sqrt(float(self.tables.mean() / standard_tables(5).mean()))
+
     def forward(self, x: Tensor) -> Tensor:
         height, width = checks.picture(x, "JPEG")
         if x.shape[1] not in (1, 3):

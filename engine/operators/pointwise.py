@@ -64,6 +64,11 @@ class Quantize(Operator):
         """2^bits - 1, the number of steps from -1 to 1."""
         return int(2**self.bits - 1)
 
+    @property
+    def coarseness(self) -> float:
+        """(3 / intervals)^1.3: about the best scale of the noise levels from 2 to 6 bits."""
+        return float((3 / self.intervals) ** 1.3)
+
     def forward(self, x: Tensor) -> Tensor:
         checks.picture(x, "Quantize")
         return torch.floor((x + 1) * (self.intervals / 2) + 0.5) / self.intervals * 2 - 1

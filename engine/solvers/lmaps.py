@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ..local_map import LocalMAP, build
 from ..local_map.settings import DataGradient
+from ..operators import Denoise
 from ..operators.base import Operator
+from ..presets import Begin
 from ..transition import kernel_name
 from .base import Shape, Solver, Step, Undefined, check_rho
 
@@ -34,8 +36,17 @@ class LMAPS(Solver):
         data_gradient: DataGradient = "half",
         rho: float = 1.0,
         largest: float | None = None,
+        begin: Begin = "noise",
     ) -> None:
-        """largest: lmax(H^T H), for callers that know it; worked out where it is needed otherwise."""
+        """largest: lmax(H^T H), for callers that know it; worked out where it is needed otherwise.
+
+        begin: "measurement" where y is a picture with noise of sigmas[0], and so the first state itself.
+        """
+        if begin not in ("noise", "measurement"):
+            raise ValueError(f'begin must be "noise" or "measurement", got {begin!r}')
+        if begin == "measurement" and not isinstance(operator, Denoise):
+            raise Undefined(f"begin='measurement' needs a noisy picture, which {type(operator).__name__} does not make")
+        self._begin = begin
         self.rho = check_rho(rho)
         self.settings = LocalMAP(k1, k2, eta, inner_steps, strategy, data_gradient)
         self._transition = kernel_name(operator.device)
@@ -44,13 +55,23 @@ class LMAPS(Solver):
         except ValueError as refusal:
             raise Undefined(str(refusal)) from refusal
 
+    def begin(self, x: Tensor, at: Step) -> Tensor:
+        if self._begin == "noise":
+            return x
+        y: Tensor = at.observed[-1]
+        return y.clone()
+
     def observe(self, y: Tensor) -> Any:
-        return self.local_map.observe(y)
+        observed = self.local_map.observe(y)
+        return observed if self._begin == "noise" else (*observed, y)
 
     def estimate(self, xhat: Tensor, x: Tensor, at: Step) -> Tensor:
-        return self.local_map.solve(xhat, at.observed, at.index)
+        observed = at.observed if self._begin == "noise" else at.observed[:-1]
+        return self.local_map.solve(xhat, observed, at.index)
 
     def obstacle(self) -> str | None:
+        if self._begin == "measurement":
+            return "it begins with the measurement, which is no part of a recording"
         return None if self.local_map.capturable else f"strategy {self.local_map.name!r} works out its steps in Python"
 
     def kind(self, index: int) -> int:

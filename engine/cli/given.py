@@ -14,6 +14,7 @@ from .. import operators, tasks
 from ..demo import measured_picture
 from ..files import Measurement, Picture, read_image, read_kernel, read_mask, read_measurement
 from ..operators import Operator
+from ..restore import NEEDED
 from .errors import Stop
 
 MASKED = ("inpaint-box", "inpaint-random")
@@ -167,9 +168,9 @@ def _from_picture(path: Path, said: Degradation, max_pixels: int) -> Given:
         raise Stop(f"{path} is a picture, no measurement of {said.task}; restore the .npz that `lmaps degrade` writes")
     if said.task == "phase-retrieval":
         raise Stop(f"{path} is a picture, which holds no Fourier moduli; restore the .npz that `lmaps degrade` writes")
-    for needed, option, given in ((MASKED, "--mask", said.mask), (("deblur-motion",), "--kernel", said.kernel)):
-        if said.task in needed and given is None:
-            raise Stop(f"{said.task} of a picture needs {option}{_beside(path)}")
+    needed = NEEDED.get(said.task)
+    if needed is not None and getattr(said, needed) is None:
+        raise Stop(f"{said.task} of a picture needs --{needed}{_beside(path)}")
     stored = said.task == "jpeg" and not said.parameters
     picture = read_image(path, max_pixels=max_pixels, stored=stored)
     if stored and picture.format != "JPEG":

@@ -1,4 +1,4 @@
-"""What a person knows about a degradation, from a file: a mask of the known pixels, a blur kernel."""
+"""What a person knows about a degradation, from a file or an array: a mask of the known pixels, a blur kernel."""
 
 from __future__ import annotations
 
@@ -29,37 +29,43 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> Pixels:
             f"mask {path} is {_wide_high(picture.size)}, the picture is {_wide_high(size)}; "
             "make the mask as large as the picture"
         )
-    mask = (picture.pixels.mean(axis=0) >= 0.5).astype(np.float32)
+    return some_known((picture.pixels.mean(axis=0) >= 0.5).astype(np.float32), f"mask {path}")
+
+
+def some_known(mask: NDArray[Any], name: str = "mask") -> NDArray[Any]:
+    """The mask, once it is sure that it marks a pixel as known; else FileProblem."""
     if not mask.any():
-        raise FileProblem(f"mask {path} marks no pixel as known; paint the known pixels white, the missing ones black")
+        raise FileProblem(
+            f"{name} marks no pixel as known; paint the known pixels white (1), the missing ones black (0)"
+        )
     return mask
 
 
 def read_kernel(path: str | Path, size: tuple[int, int]) -> Pixels:
-    """[k, l] float32, sum 1, from a picture, a .npy, a .npz (its only array, or the one named "kernel") or a .txt.
+    """As `blur_kernel`, from a picture, a .npy, a .npz (its only array, or the one named "kernel") or a .txt."""
+    path = Path(path)
+    return blur_kernel(np.asarray(_table(path)), size, f"kernel {path}")
+
+
+def blur_kernel(kernel: NDArray[Any], size: tuple[int, int], name: str = "kernel") -> Pixels:
+    """[k, l] float32, sum 1, from a table of numbers.
 
     Raises FileProblem: not a table of finite numbers, an even side, a sum that is not positive, larger than `size`.
     """
-    path = Path(path)
-    kernel = np.asarray(_table(path))
     if kernel.ndim != 2 or kernel.dtype.kind not in "fiub" or kernel.size == 0:
         raise FileProblem(
-            f"kernel {path} is not a table of numbers ({list(kernel.shape)} {kernel.dtype}); give rows and columns"
+            f"{name} is not a table of numbers ({list(kernel.shape)} {kernel.dtype}); give rows and columns"
         )
     kernel = kernel.astype(np.float64)
     if not np.isfinite(kernel).all():
-        raise FileProblem(f"kernel {path} has values that are not finite numbers; replace them")
+        raise FileProblem(f"{name} has values that are not finite numbers; replace them")
     if kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
-        raise FileProblem(
-            f"kernel {path} is {_wide_high(kernel.shape)}; make both sides odd with a row or column of zeros"
-        )
+        raise FileProblem(f"{name} is {_wide_high(kernel.shape)}; make both sides odd with a row or column of zeros")
     if kernel.shape[0] > size[0] or kernel.shape[1] > size[1]:
-        raise FileProblem(
-            f"kernel {path} is {_wide_high(kernel.shape)}, the picture only {_wide_high(size)}; crop the kernel"
-        )
+        raise FileProblem(f"{name} is {_wide_high(kernel.shape)}, the picture only {_wide_high(size)}; crop the kernel")
     total = kernel.sum()
     if not total > 0:
-        raise FileProblem(f"kernel {path} sums to {total:g}; a blur kernel has a positive sum")
+        raise FileProblem(f"{name} sums to {total:g}; a blur kernel has a positive sum")
     return (kernel / total).astype(np.float32)
 
 

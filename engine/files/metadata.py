@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 
 from PIL import ExifTags, Image, ImageCms
+
+from .picture import Picture, upright
 
 _ORIENTATION = int(ExifTags.Base.Orientation)
 
@@ -43,6 +46,21 @@ def orientation(exif: Image.Exif) -> int:
     except Exception:  # a damaged EXIF block says nothing about the pixels
         return 1
     return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+
+
+def turn_of(picture: Picture) -> int:
+    """The EXIF orientation that a picture still lies under: not 1 only where it was read as `stored`."""
+    exif = Image.Exif()
+    if picture.exif:
+        exif.load(picture.exif)
+    return orientation(exif)
+
+
+def as_seen(picture: Picture) -> Picture:
+    """The picture upright, its EXIF block as it is."""
+    turn = turn_of(picture)
+    alpha = None if picture.alpha is None else upright(picture.alpha[None], turn)[0]
+    return replace(picture, pixels=upright(picture.pixels, turn), alpha=alpha)
 
 
 def kept_exif(exif: Image.Exif, kind: str, notes: list[str], *, turned: bool = True) -> bytes | None:

@@ -66,13 +66,19 @@ class Picture:
 
 def upright(pixels: NDArray[Any], turn: int) -> NDArray[Any]:
     """[C, H, W] stored under EXIF orientation `turn` (1..8), as it should be seen."""
-    if turn in (5, 6, 7, 8):
+    swapped, rows, columns = turning(turn)
+    if swapped:
         pixels = pixels.transpose(0, 2, 1)
-    if turn in (3, 4, 7, 8):
+    if rows:
         pixels = pixels[:, ::-1]
-    if turn in (2, 3, 6, 7):
+    if columns:
         pixels = pixels[:, :, ::-1]
     return np.ascontiguousarray(pixels)
+
+
+def turning(turn: int) -> tuple[bool, bool, bool]:
+    """What makes a picture under EXIF orientation `turn` (1..8) upright: axes swapped, then rows, columns mirrored."""
+    return turn in (5, 6, 7, 8), turn in (3, 4, 7, 8), turn in (2, 3, 6, 7)
 
 
 def _resized(alpha: Pixels | None, size: tuple[int, int]) -> Pixels | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,34 +54,44 @@ def read_setting(path: str | PathLike[str]) -> Setting:
 
     Raises ValueError naming the file when it is no JPEG, or one whose colours are neither grey nor YCbCr.
     """
-    from PIL import Image, JpegImagePlugin  # here, so that a start without JPEG files needs no Pillow
+    from PIL import Image  # here, so that a start without JPEG files needs no Pillow
 
     try:
         with Image.open(path) as image:
-            if not isinstance(image, JpegImagePlugin.JpegImageFile):
-                raise ValueError(f"{path} is a {image.format} file, not a JPEG: its tables cannot be read")
-            if image.mode not in ("L", "RGB"):
-                raise ValueError(f"{path} is a JPEG in {image.mode}: only grey and YCbCr files are supported")
-            # Pillow gives the tables in natural order and, a layer, (identifier, columns, rows, table).
-            layers, tables = image.layer, image.quantization
+            return setting_of(image, str(path))
     except OSError as error:
         # Errors of the file system have a number; those of Pillow, which mean a bad file, have none.
         if error.errno is not None:
             raise
         raise ValueError(f"{path} is not a JPEG file, or its header is damaged") from None
+
+
+def setting_of(image: Any, name: str) -> Setting:
+    """The setting of a PIL image that was opened from a JPEG file. Raises ValueError, with `name`, as `read_setting` does."""
+    from PIL import JpegImagePlugin  # as above
+
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        kind = f"is a {image.format} file" if getattr(image, "format", None) else f"is a {type(image).__name__}"
+        raise ValueError(
+            f"{name} {kind}, not a JPEG file, so its compression is unknown: give lmaps.operators.JPEG(quality=...) instead"
+        )
+    if image.mode not in ("L", "RGB"):
+        raise ValueError(f"{name} is a JPEG in {image.mode}: only grey and YCbCr files are supported")
+    # Pillow gives the tables in natural order and, a layer, (identifier, columns, rows, table).
+    layers, tables = image.layer, image.quantization
     missing = [layer[3] for layer in layers if layer[3] not in tables]
     if missing:
-        raise ValueError(f"{path} is damaged: quantisation table {missing[0]} is not in its header")
+        raise ValueError(f"{name} is damaged: quantisation table {missing[0]} is not in its header")
     chosen = [torch.tensor(tables[layer[3]], dtype=torch.float64).reshape(8, 8) for layer in layers]
     if len(chosen) == 1:
         return Setting(torch.stack(chosen * 3), "4:4:4")
-    return Setting(torch.stack(chosen), _sampling(path, layers))
+    return Setting(torch.stack(chosen), _sampling(name, layers))
 
 
-def _sampling(path: str | PathLike[str], layers: list[tuple[int, int, int, int]]) -> str:
+def _sampling(name: str, layers: list[tuple[int, int, int, int]]) -> str:
     (_, columns, rows, _), *chroma = layers
-    for name, factors in SUBSAMPLING.items():
+    for sampling, factors in SUBSAMPLING.items():
         if all((c[2] * factors[0], c[1] * factors[1]) == (rows, columns) for c in chroma):
-            return name
+            return sampling
     shown = ", ".join(f"{layer[1]}x{layer[2]}" for layer in layers)
-    raise ValueError(f"{path} samples its components {shown}; supported: {', '.join(SUBSAMPLING)}")
+    raise ValueError(f"{name} samples its components {shown}; supported: {', '.join(SUBSAMPLING)}")

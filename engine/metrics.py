@@ -13,6 +13,7 @@ from torch import Tensor
 
 from . import perceptual as st_lpips
 
+SSIM_WINDOW = 11  # pixels a side
 _LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
 
 
@@ -34,8 +35,8 @@ def ssim(x: Tensor, truth: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    if min(x.shape[-2:]) < 11:
-        raise ValueError(f"SSIM needs sides of at least 11 pixels, got {x.shape[-2]}x{x.shape[-1]}")
+    if min(x.shape[-2:]) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs sides of at least {SSIM_WINDOW} pixels, got {x.shape[-2]}x{x.shape[-1]}")
     return _each(lambda a, b: structural_similarity_index_measure(a, b, data_range=1.0), x, truth)
 
 

@@ -63,7 +63,10 @@ K1 = Annotated[float | None, typer.Option(help="Solver lmaps: r = sigma^2 / (sig
 K2 = Annotated[float | None, typer.Option(help="Solver lmaps: weight of the data term.")]
 Eta = Annotated[float | None, typer.Option(help="Solver lmaps: length of an inner step.")]
 Inner = Annotated[str | None, typer.Option("--inner-steps", metavar="K", help="Solver lmaps: K, or exact.")]
-Strategy = Annotated[str | None, typer.Option(help="Solver lmaps: auto, spectral, polynomial, autograd or reference.")]
+Strategy = Annotated[
+    str | None,
+    typer.Option(help="Solver lmaps: auto, spectral, polynomial, onchip, stepped, autograd or reference."),
+]
 
 Tasks = Annotated[list[str] | None, typer.Option("-t", "--task", metavar="T", help="Only this task; repeatable.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the pictures.")]

@@ -111,13 +111,14 @@ class _Run:
 
     def __call__(self, job: Job, report: Report) -> None:
         from ..files import write_image
-        from ..files.writing import encoder_for, refuse_existing
+        from ..files.writing import encoder_for, refuse_existing, refuse_transparency
         from .given import for_prior, read_given
 
         with for_people():
             encoder_for(job.target)
             refuse_existing(job.target, self.overwrite)
             given = read_given(job.source, self.said, self.max_pixels)
+            refuse_transparency(job.target, given.source)
             truth = self.references.read(job) if self.references else None
         for note in given.source.notes:
             report.note(f"{job.source} {note}")
@@ -162,9 +163,13 @@ def _how(result: Result) -> str:
 
 @dataclass(frozen=True)
 class _Scores:
-    name: str
+    """ssim: None for pictures smaller than its window."""
+
     psnr: float
-    ssim: float
+    ssim: float | None
+
+    def __str__(self) -> str:
+        return f"PSNR {self.psnr:.2f} dB" + ("" if self.ssim is None else f"  SSIM {self.ssim:.4f}")
 
 
 class _References:
@@ -184,16 +189,19 @@ class _References:
         import torch
 
         from .. import metrics
+        from ..files.metadata import as_seen
 
+        picture = as_seen(picture)  # a JPEG restored as it lies in its file may lie on its side
         if picture.size != truth.size:
             raise Stop(
                 f"{job.target} is {picture.size[1]}x{picture.size[0]}, its reference {truth.size[1]}x{truth.size[0]}; "
                 "compare with a picture of the same size"
             )
         x, ref = (torch.from_numpy(p.rgb().copy())[None] for p in (picture, truth))
-        scores = _Scores(str(job.target), float(metrics.psnr(x, ref)), float(metrics.ssim(x, ref)))
+        ssim = float(metrics.ssim(x, ref)) if min(picture.size) >= metrics.SSIM_WINDOW else None
+        scores = _Scores(float(metrics.psnr(x, ref)), ssim)
         self.scores.append(scores)
-        line = f"{scores.name}  PSNR {scores.psnr:.2f} dB  SSIM {scores.ssim:.4f}"
+        line = f"{job.target}  {scores}"
         try:
             metric = metrics.perceptual()
             line += f"  {metric.label} {float(metric(x, ref)):.4f}"
@@ -207,8 +215,9 @@ class _References:
         """The mean over a folder's files."""
         count = len(self.scores)
         if count > 1:
-            psnr, ssim = (sum(values) / count for values in zip(*[(s.psnr, s.ssim) for s in self.scores], strict=True))
-            print(f"mean of {count}  PSNR {psnr:.2f} dB  SSIM {ssim:.4f}")
+            ssims = [scores.ssim for scores in self.scores if scores.ssim is not None]
+            ssim = sum(ssims) / count if len(ssims) == count else None  # a mean over fewer files would not compare
+            print(f"mean of {count}  {_Scores(sum(scores.psnr for scores in self.scores) / count, ssim)}")
 
     def _find(self, job: Job) -> Path:
         if not self.path.is_dir():

@@ -16,6 +16,8 @@ from .picture import Picture
 from .problem import FileProblem, reason
 from .samples import to_samples
 
+_NO_ALPHA = "cannot hold transparency; write a PNG, WebP or TIFF"
+
 Encoder = Callable[[Picture], tuple[bytes, tuple[str, ...]]]
 
 
@@ -49,6 +51,12 @@ def encoder_for(path: Path) -> Encoder:
     except KeyError:
         known = " ".join(_ENCODERS)
         raise FileProblem(f"{path} has no picture suffix that can be written; use one of {known}") from None
+
+
+def refuse_transparency(path: Path, picture: Picture) -> None:
+    """Raises FileProblem where the format that the suffix names cannot hold the picture's alpha."""
+    if encoder_for(path) is _jpeg and _transparent(picture):
+        raise FileProblem(f"{path} {_NO_ALPHA}")
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
@@ -97,10 +105,14 @@ def _webp(picture: Picture) -> tuple[bytes, tuple[str, ...]]:
 
 def _jpeg(picture: Picture) -> tuple[bytes, tuple[str, ...]]:
     if picture.alpha is not None:
-        if (picture.alpha < 1).any():
-            raise FileProblem("cannot hold transparency; write a PNG, WebP or TIFF")
+        if _transparent(picture):
+            raise FileProblem(_NO_ALPHA)
         picture = Picture(picture.pixels, bits=picture.bits, icc=picture.icc, exif=picture.exif)
     return _by_pillow(picture, "JPEG", quality=95, subsampling=0), _depth_note(picture)
+
+
+def _transparent(picture: Picture) -> bool:
+    return picture.alpha is not None and bool((picture.alpha < 1).any())
 
 
 def _depth_note(picture: Picture) -> tuple[str, ...]:

@@ -173,6 +173,37 @@ def test_a_jpeg_file_is_restored_by_its_own_tables_in_its_own_orientation(
     assert "quality=N" in line
 
 
+def test_a_jpeg_on_its_side_is_compared_upright(lmaps: Lmaps, tmp_path: Path) -> None:
+    y, x = np.mgrid[0:32, 0:48]
+    truth = Image.fromarray(np.stack([5 * x, 7 * y, 2 * (x + y)], -1).astype(np.uint8))
+    truth.save(tmp_path / "truth.png")
+    for turn, stored in ((1, truth), (3, truth.rotate(180)), (6, truth.rotate(90, expand=True))):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        stored.save(tmp_path / f"{turn}.jpg", quality=95, exif=exif)
+        words = ("--task", "jpeg", "--compare", tmp_path / "truth.png")
+        done = lmaps("restore", tmp_path / f"{turn}.jpg", "-o", tmp_path / f"{turn}.png", *words)
+        assert done.exit_code == 0, done.output
+        upright = read_image(tmp_path / f"{turn}.png").pixels
+        expected = -10 * np.log10(np.square(upright - read_image(tmp_path / "truth.png").pixels).mean())
+        assert float(done.stdout.partition("PSNR ")[2].split()[0]) == pytest.approx(expected, abs=0.1)
+
+
+def test_a_picture_too_small_for_ssim_is_compared_without(lmaps: Lmaps, tmp_path: Path) -> None:
+    for size in ("8x40", "40x8"):
+        high, wide = map(int, size.split("x"))
+        write_image(tmp_path / f"{size}.png", Picture(np.full((3, high, wide), 0.5, np.float32)))
+    (tmp_path / "in").mkdir()
+    for name in ("8x40", "40x8"):
+        (tmp_path / f"{name}.png").rename(tmp_path / "in" / f"{name}.png")
+    words = ("--task", "denoise", "--compare", tmp_path / "in")
+    done = lmaps("restore", tmp_path / "in", "-o", tmp_path / "out", *words)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("PSNR") == 3
+    assert "mean of 2  PSNR" in done.stdout
+    assert "SSIM" not in done.stdout
+
+
 def test_masks_and_kernels_of_ones_own(lmaps: Lmaps, photo: Path, tmp_path: Path) -> None:
     mask = np.ones((1, 32, 48), np.float32)
     mask[:, 8:16, 8:24] = 0

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from lmaps.engine import plan
 from lmaps.engine.cli import app
 from lmaps.engine.files import Picture, write_image
+from lmaps.engine.local_map import STRATEGIES
 
 from .conftest import Lmaps, one_line
 
@@ -103,6 +104,24 @@ def test_a_measurement_of_something_else(lmaps: Lmaps, photo: Path, tmp_path: Pa
     assert "y.npz" in line  # the exact measurement lies beside it
     (tmp_path / "y.npz").write_bytes(b"PK rubbish")
     assert "y.npz is not a readable .npz" in one_line(lmaps("restore", tmp_path / "y.npz", "-o", tmp_path / "x.png"))
+
+
+def test_transparency_for_a_jpeg_is_refused_before_any_work(
+    lmaps: Lmaps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("nothing should have been compiled")
+
+    monkeypatch.setattr(plan, "compile", never)
+    half = np.full((32, 48), 0.5, np.float32)
+    write_image(tmp_path / "clear.png", Picture(np.zeros((3, 32, 48), np.float32), half))
+    line = one_line(lmaps("restore", tmp_path / "clear.png", "-o", tmp_path / "x.jpg", "--task", "hdr"))
+    assert "x.jpg cannot hold transparency" in line
+
+
+def test_help_names_every_strategy() -> None:
+    shown = CliRunner().invoke(app, ["restore", "--help"], env={"COLUMNS": "400"}).output
+    assert [name for name in ("auto", *STRATEGIES) if name not in shown.partition("--strategy")[2]] == []
 
 
 def test_a_diverging_restoration_is_not_written(lmaps: Lmaps, photo: Path, tmp_path: Path) -> None:

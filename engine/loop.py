@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from . import schedules, solvers
+from . import inference, schedules, solvers
 from .operators.base import Operator
 from .solvers import Denoise, Solver, Step
 from .transition import initial_state
@@ -80,6 +80,7 @@ def advance(denoise: Denoise, solver: Solver, x: Tensor, at: Step) -> tuple[Tens
     return x0, solver.transition(x0, x.detach(), at)
 
 
+@inference.left()
 def sample(
     denoise: Denoise,
     operator: Operator,
@@ -107,7 +108,7 @@ def sample(
     Source: Zhang, Brekelmans, Ver Steeg 2025, Figure 2 and Algorithm 4.
     """
     check_measurement(y)
-    y = y.detach()
+    y = inference.usable(y.detach())
     sigmas = [float(s) for s in schedules.validated(schedule)]
     shape = operator.picture_shape(y)
     method = solvers.build(solver, operator, sigmas, shape, **options)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import inference
 from .captured import Into, Turn
 from .denoisers import Denoiser
 from .graph import CudaRecorder, Rerun
@@ -119,6 +120,7 @@ class Restorer:
         """How its steps are launched, for stats: "step", "loop: ..." or "off: ..."."""
         return self._recorded_as if self.graph.record else f"off: {self.graph.reason}"
 
+    @inference.left()
     def __call__(self, y: Tensor | np.ndarray, *, seed: int = 0, callback: Callback | None = None) -> Result:
         """Restore measurements y [B, ...] (torch or NumPy, float, in the operator's units; pictures in [-1, 1]).
 
@@ -185,6 +187,7 @@ class Restorer:
         turn = self._turn(watch.into(self.denoiser.into), solver, observed)
         return Recorded(turn, Rerun()).run(observed, seeds, callback)
 
+    @inference.left()
     def record(self) -> None:
         """Record the graph now, and not in the first request."""
         with torch.no_grad():
@@ -215,7 +218,7 @@ class Restorer:
                 f"{self.shape[2]}x{self.shape[3]}, got {tuple(measured.shape)}: compile with the right size=(H, W)"
             )
         wanted = torch.complex64 if measured.is_complex() else torch.float32
-        return measured.to(device=self.device, dtype=wanted)
+        return inference.usable(measured.to(device=self.device, dtype=wanted))
 
     def _stats(self, watch: Stopwatch, total: float, taken: int, images: int) -> dict[str, Any]:
         calls = watch.calls["denoise"]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ... import _native
+from .. import inference
 from .base import Spectrum, chebyshev_sum
 from .fourier import fast_length, irfft2, rfft2
 from .padding import Extension, sources
@@ -39,11 +40,14 @@ class Transfer:
         key = (name, spectrum.dtype, spectrum.device)
         values = self._cast.get(key)
         if values is None:
-            values = getattr(self, f"_{name}")
-            dtype = spectrum.dtype if values.is_complex() else spectrum.dtype.to_real()
-            values = values.to(spectrum.device, dtype).contiguous()
-            self._cast[key] = values
+            values = self._cast[key] = self._made_like(name, spectrum)
         return values
+
+    @inference.left()
+    def _made_like(self, name: str, spectrum: Tensor) -> Tensor:
+        values: Tensor = getattr(self, f"_{name}")
+        dtype = spectrum.dtype if values.is_complex() else spectrum.dtype.to_real()
+        return values.to(spectrum.device, dtype).contiguous()
 
 
 class Padded:

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import inference
+
 PADDINGS = ("reflect", "circular", "replicate", "zero")
 
 
@@ -90,7 +92,8 @@ class Extension:
     def _sources_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         if device not in self._sources:
             rows, columns = self._sources[torch.device("cpu")]
-            self._sources[device] = (rows.to(device), columns.to(device))
+            with inference.left():
+                self._sources[device] = (rows.to(device), columns.to(device))
         return self._sources[device]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import inference
 from . import checks
 from .base import AffineOperator, Spectrum
 from .scattering_basis import Basis
@@ -83,6 +84,7 @@ class InverseScattering(AffineOperator):
         }
 
     @cached_property
+    @inference.left()
     def _exact(self) -> tuple[Tensor, Tensor]:
         """u_t(p) [T, n^2] and dx^2 / 2 g_r(p) [R, n^2] in complex128 on the CPU."""
         dx = EXTENT / self.side
@@ -100,9 +102,10 @@ class InverseScattering(AffineOperator):
     def _fields(self, like: Tensor) -> tuple[Tensor, Tensor]:
         key = (like.dtype, like.device)
         if key not in self._cast:
-            incident, green = self._exact
             kind = like.dtype.to_complex()
-            self._cast[key] = (incident.to(like.device, kind), green.to(like.device, kind))
+            with inference.left():
+                incident, green = self._exact
+                self._cast[key] = (incident.to(like.device, kind), green.to(like.device, kind))
         return self._cast[key]
 
     def _check(self, x: Tensor) -> None:

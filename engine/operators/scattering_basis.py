@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ...export.cache import ArtefactCache, CacheUnusable
+from .. import inference
 from .base import Spectrum
 from .separable import UNSEEN
 
@@ -76,10 +77,12 @@ class Basis:
         """[k, n^2], orthonormal rows."""
         key = (like.dtype, like.device)
         if key not in self._cast:
-            self._cast[key] = self._decomposed[1].to(like.device, like.dtype)
+            with inference.left():
+                self._cast[key] = self._decomposed[1].to(like.device, like.dtype)
         return self._cast[key]
 
     @cached_property
+    @inference.left()
     def _decomposed(self) -> tuple[Tensor, Tensor]:
         """Eigenvalues [k] and vectors [k, n^2] of A^T A, largest first."""
         if self.side < LARGE:

@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from .. import inference
 from .base import Spectrum
 
 # Singular values below this fraction of the largest count as zero in the pseudo-inverse.
@@ -36,6 +37,7 @@ class Axis:
         return inverse
 
     @cached_property
+    @inference.left()
     def _svd(self) -> tuple[Tensor, Tensor]:
         _, s, vh = torch.linalg.svd(self.forward, full_matrices=True)
         eigenvalues = torch.zeros(self.forward.shape[1], dtype=torch.float64)
@@ -116,11 +118,14 @@ class AxisPair:
         key = (name, x.dtype, x.device)
         pair = self._cast.get(key)
         if pair is None:
-            left, right = getattr(self.rows, name), getattr(self.columns, name).mT
-            pair = (left.to(x.device, x.dtype).contiguous(), right.to(x.device, x.dtype).contiguous())
-            self._cast[key] = pair
+            pair = self._cast[key] = self._like(name, x)
         left, right = pair
         # A wide matrix shrinks the picture: let it go first, a tall one last.
         if left.shape[0] < left.shape[1]:
             return torch.matmul(left, x) @ right
         return torch.matmul(left, x @ right)
+
+    @inference.left()
+    def _like(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
+        left, right = getattr(self.rows, name), getattr(self.columns, name).mT
+        return left.to(x.device, x.dtype).contiguous(), right.to(x.device, x.dtype).contiguous()

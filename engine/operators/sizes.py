@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
+from .. import inference
+
 T = TypeVar("T")
 LIMIT = 8
 
@@ -21,7 +23,8 @@ class SizeCache(Generic[T]):
         value = self._values.get(key)
         if value is not None:
             return value
-        value = make()
+        with inference.left():
+            value = make()
         with self._lock:
             if key not in self._values and len(self._values) >= LIMIT:
                 del self._values[next(iter(self._values))]

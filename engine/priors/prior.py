@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import inference
 from .config import CONFIG, ONNX, UNKNOWN_LICENCE, PriorConfig, read_config
 from .error import PriorError
 from .from_diffusers import is_pipeline
@@ -169,6 +170,7 @@ class Prior:
                 f"batch={self.config.batch}, or export the graph with a free batch"
             )
 
+    @inference.left()
     def module(self, device: torch.device | str = "cpu") -> nn.Module:
         """The network (x, sigma) -> denoised on `device`: float32, frozen, shared. Copy it before changing it.
 

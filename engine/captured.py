@@ -60,7 +60,7 @@ class Turn:
         self.kinds = tuple(solver.kind(i) for i in range(self.steps))
         self._denoise_into, self._solver, self._device = denoise, solver, device
         self._observed = tuple(torch.zeros_like(o, memory_format=torch.contiguous_format) for o in observed)
-        self._x, self._xhat, self.estimate = (torch.zeros(shape, device=device) for _ in range(3))
+        self._x, self._xhat, self.estimate = (torch.zeros(shape, device=device, dtype=torch.float32) for _ in range(3))
         self._levels = torch.tensor(self.sigmas, dtype=torch.float32, device=device)
         self._start = torch.tensor([0, 1], dtype=torch.int32, device=device)
         self._counters = self._start.clone()

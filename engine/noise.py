@@ -45,6 +45,6 @@ def as_tensor(seeds: Iterable[int], device: torch.device) -> Tensor:
 
 
 def _normal(count: int, seed: int, step: int, stream: int) -> Tensor:
-    out = torch.empty(count)
+    out = torch.empty(count, dtype=torch.float32)
     _native.normal(count, seed, step, stream, out=out)
     return out

@@ -46,7 +46,7 @@ class STLPIPS:
     def __call__(self, x: Tensor, truth: Tensor) -> Tensor:
         if min(x.shape[-2:]) < SMALLEST_SIDE or x.shape[1] != 3:
             raise ValueError(f"ST-LPIPS needs [B, 3, H, W], sides of at least {SMALLEST_SIDE}, got {tuple(x.shape)}")
-        distance = torch.zeros(len(x))
+        distance = torch.zeros(len(x), dtype=torch.float32)
         for a, b, share in zip(self._features(x), self._features(truth), self._shares, strict=True):
             distance += F.conv2d((_unit(a) - _unit(b)).square(), share).mean(dim=(1, 2, 3))
         return distance

@@ -117,7 +117,10 @@ def compile(
         prepare = described.pop("prepare", {})
         laps.end("denoiser_s", prepare)
         if "warm_up_s" not in prepare:
-            denoiser(torch.zeros(shape, device=where), torch.full((batch,), sigmas[0], device=where))
+            denoiser(
+                torch.zeros(shape, device=where, dtype=torch.float32),
+                torch.full((batch,), sigmas[0], device=where, dtype=torch.float32),
+            )
             laps.end("warm_up_s")
     compiled = {
         "task": task,

@@ -84,7 +84,9 @@ class Restorer:
         self.compiled = compiled
         self.graph = graph
         with torch.no_grad():
-            self.measurement_shape = tuple(operator(torch.zeros((1, *shape[1:]), device=device)).shape[1:])
+            self.measurement_shape = tuple(
+                operator(torch.zeros((1, *shape[1:]), device=device, dtype=torch.float32)).shape[1:]
+            )
         self._token = object()
         self._recorded_as = "step"
         self._drop = weakref.finalize(self, _recordings.drop, self._token)
@@ -148,7 +150,7 @@ class Restorer:
                 break
         missing = len(measured) - sum(len(x) for x in images)
         if missing:
-            images.append(torch.zeros((missing, *self.shape[1:]), device=self.device))
+            images.append(torch.zeros((missing, *self.shape[1:]), device=self.device, dtype=torch.float32))
         x = torch.cat(images)
         stats = self._stats(watch, time.perf_counter() - started, taken, len(measured))
         if self.graph.loop and callback is not None:
@@ -191,7 +193,7 @@ class Restorer:
     def record(self) -> None:
         """Record the graph now, and not in the first request."""
         with torch.no_grad():
-            y = self.operator(torch.zeros(self.shape, device=self.device))
+            y = self.operator(torch.zeros(self.shape, device=self.device, dtype=torch.float32))
             self._recording(self.solver.observe(y))
 
     def _recording(self, observed: Sequence[Tensor]) -> Recorded:

@@ -92,8 +92,8 @@ def largest_eigenvalue(operator: Operator, shape: Sequence[int]) -> float:
         basis = operator.spectrum(tuple(shape))
         return float(basis.eigenvalues.amax()) if basis is not None else norm_squared(operator, tuple(shape))
     generator = torch.Generator().manual_seed(0)
-    picture = (torch.rand((1, *shape[1:]), generator=generator) - 0.5).to(operator.device)
-    v = torch.randn((1, *shape[1:]), generator=generator).to(operator.device)
+    picture = (torch.rand((1, *shape[1:]), generator=generator, dtype=torch.float32) - 0.5).to(operator.device)
+    v = torch.randn((1, *shape[1:]), generator=generator, dtype=torch.float32).to(operator.device)
     lam = 0.0
     for _ in range(20):
         v = v / torch.linalg.vector_norm(v)

@@ -158,8 +158,8 @@ def _trace(module: nn.Module, channels: int, multiple: int, opset: int) -> Model
     height, width = (multiple * torch.export.Dim(name, min=1, max=65536 // multiple) for name in ("h", "w"))
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     example = (
-        torch.zeros(2, channels, 4 * multiple, 6 * multiple, device=device),
-        torch.ones(2, device=device),
+        torch.zeros(2, channels, 4 * multiple, 6 * multiple, device=device, dtype=torch.float32),
+        torch.ones(2, device=device, dtype=torch.float32),
     )
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(

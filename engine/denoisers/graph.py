@@ -36,14 +36,14 @@ class GraphDenoiser:
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         refuse_gradient(x, self.backend)
-        out = torch.empty(self._frame.shape)
+        out = torch.empty(self._frame.shape, dtype=torch.float32)
         self.into(x, sigma, out)
         return out
 
     def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
         self._frame.require_static(x, sigma, out, self.device)
         x, sigma = self._frame.enter(x.detach(), sigma.detach())
-        answer = out.detach() if self._frame.fits else torch.empty(self._frame.padded_shape)
+        answer = out.detach() if self._frame.fits else torch.empty(self._frame.padded_shape, dtype=torch.float32)
         self._graph.run({"x": x.contiguous().numpy(), "sigma": sigma.contiguous().numpy()}, answer.numpy())
         if not self._frame.fits:
             self._frame.leave_into(answer, out)

@@ -87,8 +87,11 @@ def remembered(prior: Prior, frame: Frame, device: torch.device, candidates: Map
 def milliseconds(denoiser: Denoiser, frame: Frame) -> float:
     """Of one call: inside a CUDA graph where it can be captured, which is how restorations run, else launched."""
     device = denoiser.device
-    x, out = torch.zeros(frame.shape, device=device), torch.empty(frame.shape, device=device)
-    sigma = torch.ones(frame.batch, device=device)
+    x, out = (
+        torch.zeros(frame.shape, device=device, dtype=torch.float32),
+        torch.empty(frame.shape, device=device, dtype=torch.float32),
+    )
+    sigma = torch.ones(frame.batch, device=device, dtype=torch.float32)
     clock = timing.captured_time if denoiser.capturable else timing.eager_time
     with torch.cuda.device(device), torch.no_grad():
         return clock(lambda: denoiser.into(x, sigma, out)).median_us / 1e3

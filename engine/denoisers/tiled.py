@@ -29,7 +29,7 @@ class TiledDenoiser:
         self.device = denoiser.device
         self.origins = [(top, left) for top in _origins(size[0], tile[0]) for left in _origins(size[1], tile[1])]
         window = _ramp(tile[0])[:, None] * _ramp(tile[1])
-        total = torch.zeros(size)
+        total = torch.zeros(size, dtype=torch.float32)
         for area in self._areas():
             total[area] += window
         # Moved once: a copy from the CPU in every call would wait for the GPU.
@@ -80,5 +80,6 @@ def _origins(side: int, tile: int) -> list[int]:
 
 def _ramp(tile: int) -> Tensor:
     """[tile] weights: rising linearly from the border to 1, a quarter of the tile inside."""
-    distance = torch.minimum(torch.arange(tile), torch.arange(tile).flip(0)) + 0.5
+    along = torch.arange(tile, dtype=torch.float32)
+    distance = torch.minimum(along, along.flip(0)) + 0.5
     return (distance / max(tile // 4, 1)).clamp(max=1)

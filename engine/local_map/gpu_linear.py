@@ -68,7 +68,7 @@ def closed_form(
 def _planes(basis: Spectrum, shape: Sequence[int], device: torch.device) -> Tensor:
     """The eigenvalues as the kernel takes them: [1, 1 or C, ...], as large as a plane of coefficients."""
     with torch.no_grad():
-        plane = basis.to_basis(torch.zeros((1, *shape[1:]), device=device)).shape[2:]
+        plane = basis.to_basis(torch.zeros((1, *shape[1:]), device=device, dtype=torch.float32)).shape[2:]
     lam = basis.eigenvalues.to(device, torch.float32)
     return lam.expand(1, lam.shape[1], *plane).contiguous()
 
@@ -87,7 +87,7 @@ def normal(operator: LinearOperator, shape: Sequence[int], device: torch.device)
         direct = direct_normal(operator, shape, device)
     except ValueError as refusal:
         return operator.normal, timing.Choice("torch", {"triton blur": str(refusal)})
-    x = torch.randn(tuple(shape), device=device, generator=torch.Generator(device).manual_seed(0))
+    x = torch.randn(tuple(shape), device=device, generator=torch.Generator(device).manual_seed(0), dtype=torch.float32)
     ways = {"triton blur": lambda: direct(x), "torch fft": lambda: operator.normal(x)}
     choice = timing.fastest(ways, lambda: operator.normal(x.double()), tolerance=1e-5)
     return (direct if choice.way == "triton blur" else operator.normal), choice

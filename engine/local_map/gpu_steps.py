@@ -70,12 +70,14 @@ def _frame(frame: tuple[int, int], device: torch.device) -> tuple[phase_retrieva
     try:
         return phase_retrieval.plan(*frame, device), None
     except ValueError as refusal:
-        down, across = (radix.Axis(length, 0, 0, torch.empty(0, device=device)) for length in frame)
+        down, across = (
+            radix.Axis(length, 0, 0, torch.empty(0, device=device, dtype=torch.float32)) for length in frame
+        )
         return phase_retrieval.Plan(down, across), Choice("torch", {"kernels": str(refusal)})
 
 
 def _noise(shape: Sequence[int], seed: int, device: torch.device) -> Tensor:
-    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed)).to(device)
+    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float32).to(device)
 
 
 def _quickest(device: torch.device, measure: Callable[[], Choice]) -> Choice:
@@ -94,7 +96,7 @@ def _blur(operator: Blur, rows: Tensor, steps: int, shape: Sequence[int], device
 
 
 def _mri(operator: MRI, rows: Tensor, steps: int, shape: Sequence[int], device: torch.device) -> Launched:
-    maps, mask = operator.parts(torch.zeros(tuple(shape), device=device))
+    maps, mask = operator.parts(torch.zeros(tuple(shape), device=device, dtype=torch.float32))
     size = maps.shape[-2:]
     made = mri_steps(maps[None].contiguous(), mask.expand(size)[None, None].contiguous(), rows, steps, shape[0])
     return replace(made, observe=lambda y: made.observe(torch.view_as_complex(y.contiguous())))

@@ -38,7 +38,7 @@ class Operator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("_home", torch.zeros(0), persistent=False)
+        self.register_buffer("_home", torch.zeros(0, dtype=torch.float32), persistent=False)
 
     @property
     def device(self) -> torch.device:

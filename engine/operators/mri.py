@@ -130,7 +130,7 @@ class MRI(LinearOperator):
     def _parts(self, height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
         def make() -> tuple[Tensor, Tensor]:
             self._fit(height, width)
-            maps = torch.ones((1, height, width)) if self.maps is None else self.maps
+            maps = torch.ones((1, height, width), dtype=torch.float32) if self.maps is None else self.maps
             mask = self.mask(width, self.acceleration, self.seed) if self.given is None else self.given
             mask = mask if mask.ndim == 2 else mask[None]
             return maps.to(like.device, like.dtype.to_complex()), mask.to(like.device, like.dtype)

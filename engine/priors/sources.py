@@ -87,7 +87,7 @@ class GraphSource:
             self.module(x.device)
         if self._runner is None:
             self._runner = OnnxRuntimeGraph(self.graph(None), threads=torch.get_num_threads())
-        out = torch.empty(x.shape)
+        out = torch.empty(x.shape, dtype=torch.float32)
         inputs = {"x": x.detach().cpu().contiguous().numpy(), "sigma": sigma.detach().cpu().contiguous().numpy()}
         self._runner.run(inputs, out.numpy())
         return out.to(x.device)

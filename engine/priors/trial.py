@@ -43,7 +43,7 @@ def try_out(prior: Prior, photo: Tensor, sigmas: tuple[float, ...] = SIGMAS) -> 
     clean = _middle(2 * photo - 1, prior.config.size or (_SIDE, _SIDE))
     if prior.channels == 1:
         clean = clean.mean(dim=1, keepdim=True)
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     return [_gain(prior, clean, noise, sigma) for sigma in sigmas]
 
 
@@ -51,7 +51,9 @@ def _gain(prior: Prior, clean: Tensor, noise: Tensor, sigma: float) -> Gain:
     noisy = clean + sigma * noise
     copies = prior.config.batch or 1
     with torch.no_grad():
-        answer = prior.denoise(noisy.expand(copies, -1, -1, -1).contiguous(), torch.full((copies,), sigma))[:1]
+        answer = prior.denoise(
+            noisy.expand(copies, -1, -1, -1).contiguous(), torch.full((copies,), sigma, dtype=torch.float32)
+        )[:1]
     mean, variance = clean.mean(), clean.var()
     faded = mean + variance / (variance + sigma**2) * (noisy - mean)
     return Gain(sigma, _psnr(noisy, clean), _psnr(answer, clean), _psnr(faded, clean))

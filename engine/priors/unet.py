@@ -51,7 +51,7 @@ class NoiseEmbedding(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        octaves = torch.linspace(-2.0, 4.0, width // 2)
+        octaves = torch.linspace(-2.0, 4.0, width // 2, dtype=torch.float32)
         self.register_buffer("frequencies", math.pi * octaves.exp2(), persistent=False)
         self.mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 

@@ -36,6 +36,6 @@ def ddim_levels(sigma: float, steps: int) -> list[float]:
     """sigma, then the noise levels of DDPM times evenly spaced below it, then 0: `steps` calls of the network or fewer."""
     known = schedules.ddpm_sigmas()
     top = int(torch.searchsorted(known, torch.tensor(sigma, dtype=torch.float64)))
-    times = torch.linspace(top, 0, steps + 1)[1:-1].round().long().unique().flip(0)
+    times = torch.linspace(top, 0, steps + 1, dtype=torch.float32)[1:-1].round().long().unique().flip(0)
     lower = [float(s) for s in known[times.clamp(max=len(known) - 1)] if float(s) < sigma]
     return [sigma, *lower, 0.0]

@@ -97,8 +97,8 @@ def curvature(operator: Operator, shape: Shape) -> float:
     if operator.differentiable:
         return largest_eigenvalue(operator, shape)
     generator = torch.Generator().manual_seed(0)
-    x = (torch.rand((1, *shape[1:]), generator=generator) - 0.5).to(operator.device)
-    u = torch.randn(operator(x).shape, generator=generator).to(operator.device)
+    x = (torch.rand((1, *shape[1:]), generator=generator, dtype=torch.float32) - 0.5).to(operator.device)
+    u = torch.randn(operator(x).shape, generator=generator, dtype=torch.float32).to(operator.device)
     return float((operator.surrogate_vjp(x, u).norm() / u.norm()).square())
 
 

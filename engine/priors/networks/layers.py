@@ -67,7 +67,7 @@ class Sinusoids(nn.Module):
         half, self.sine_first = width // 2, sine_first
         exponents = [i / (half - 1 if endpoint else half) for i in range(half)]
         # On the CPU by name: under torch.device("meta") it would be lost, and no checkpoint brings it back.
-        table = torch.tensor([10000.0**-e for e in exponents], device="cpu")
+        table = torch.tensor([10000.0**-e for e in exponents], device="cpu", dtype=torch.float32)
         self.register_buffer("frequencies", table, persistent=False)
 
     def forward(self, t: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from . import history
+
 if TYPE_CHECKING:
     from .run import Run
 
@@ -96,6 +98,7 @@ def read(folder: Path) -> dict[str, Any]:
 def _packed(run: Run, average: torch.dtype, model: torch.dtype | None) -> bytes:
     state = {
         "recipe": asdict(run.recipe),
+        "history": history.plain(run.stretches),
         "seen": run.seen,
         "seconds": run.seconds,
         "device": run.device.type,

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from . import history
 from .optimizers import Optimizers
 from .recipe import Recipe
 
@@ -19,6 +20,7 @@ def save(
     path: Path,
     *,
     recipe: Recipe,
+    stretches: history.History,
     seen: int,
     seconds: float,
     model: nn.Module,
@@ -32,6 +34,7 @@ def save(
     """
     state = {
         "recipe": asdict(recipe),
+        "history": history.plain(stretches),
         "seen": seen,
         "seconds": seconds,
         "model": model.state_dict(),

@@ -13,7 +13,7 @@ from ..unet import UNetConfig
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Settings of a run; with the seed they reproduce it.
+    """Settings of a run; on one machine they reproduce it, where they were the same from its beginning (see `history`).
 
     images:    crops seen in all. The last `cooldown` share of them lets the learning rate fall to zero.
     total_minutes: the length in minutes of all chunks together, in place of images; 0: images say it. The same share of

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..edm import EDMDenoiser
 from ..unet import UNet, UNetConfig
-from . import carry, checkpoint
+from . import carry, checkpoint, history
 from .data import PhotoBank
 from .optimizers import Optimizers
 from .recipe import Recipe, denoising_loss, draw_sigma
@@ -20,7 +20,10 @@ from .recipe import Recipe, denoising_loss, draw_sigma
 
 @dataclass
 class Run:
-    """Model, weight average, optimisers and random state, after `seen` crops and `seconds` of all chunks together."""
+    """Model, weight average, optimisers and random state, after `seen` crops and `seconds` of all chunks together.
+
+    stretches: the settings so far, the recipe's last. A run that an old checkpoint began is known from there on alone.
+    """
 
     recipe: Recipe
     device: torch.device
@@ -28,6 +31,7 @@ class Run:
     average: EDMDenoiser
     optimizers: Optimizers
     generator: torch.Generator
+    stretches: history.History
     seen: int = 0
     seconds: float = 0.0
 
@@ -39,7 +43,8 @@ class Run:
         # The annotations of Module.to leave out memory_format, which its documentation has.
         model.to(device, memory_format=weight_layout(device))  # type: ignore[call-overload]
         generator = torch.Generator(device).manual_seed(recipe.seed)
-        return cls(recipe, device, model, copy.deepcopy(model), Optimizers(model, recipe), generator)
+        average, optimizers = copy.deepcopy(model), Optimizers(model, recipe)
+        return cls(recipe, device, model, average, optimizers, generator, history.begun(recipe))
 
     @classmethod
     def resume(cls, path: Path, device: torch.device, changes: dict[str, Any]) -> Run:
@@ -50,7 +55,7 @@ class Run:
         run.average.load_state_dict(state["average"])
         run.optimizers.load_state_dict(state["optimizers"])
         run.generator.set_state(state["generator"].cpu())
-        run.seen, run.seconds = state["seen"], state.get("seconds", 0.0)
+        run._go_on(state)
         return run
 
     @classmethod
@@ -90,8 +95,12 @@ class Run:
             run.generator.set_state(state["generator"].cpu())
         else:
             run.generator.manual_seed(recipe.seed + state["seen"])
-        run.seen, run.seconds = state["seen"], state.get("seconds", 0.0)
+        run._go_on(state)
         return run
+
+    def _go_on(self, state: dict[str, Any]) -> None:
+        self.seen, self.seconds = state["seen"], state.get("seconds", 0.0)
+        self.stretches = history.continued(history.saved(state), self.recipe, self.seen)
 
     def _take(self, model: dict[str, Tensor], average: dict[str, Tensor]) -> None:
         for module, weights in ((self.model, model), (self.average, average)):
@@ -102,6 +111,7 @@ class Run:
         checkpoint.save(
             path,
             recipe=self.recipe,
+            stretches=self.stretches,
             seen=self.seen,
             seconds=self.seconds,
             model=self.model,

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from ..config import UNKNOWN_LICENCE
-from . import carry
+from . import carry, history
 from .data import Encoded, load_bank, photo_files, validation_crops
 from .loop import CHECKPOINT, Chunk, DivergedError, train
 from .packing import pack, unpack
@@ -35,7 +35,11 @@ def export(run: Run, folder: Path, *, name: str, licence: str) -> None:
     """Write the averaged weights as a prior folder."""
     from .. import save_prior
 
-    notes = {"images_seen": str(run.seen), "recipe": json.dumps(asdict(run.recipe))}
+    notes = {
+        "images_seen": str(run.seen),
+        "recipe": json.dumps(asdict(run.recipe)),
+        "history": json.dumps(history.plain(run.stretches)),
+    }
     save_prior(folder, run.average.cpu().eval(), name=name, licence=licence, notes=notes, preset="photo")
 
 

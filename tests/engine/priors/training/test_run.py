@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from lmaps.engine.priors import load_prior
-from lmaps.engine.priors.training import carry
+from lmaps.engine.priors.training import carry, history
 from lmaps.engine.priors.training.data import PhotoBank
 from lmaps.engine.priors.training.recipe import RECIPES, Recipe
 from lmaps.engine.priors.training.run import Run, saved_recipe, weight_layout
@@ -56,6 +57,31 @@ def test_settings_change_on_resuming_and_old_checkpoints_lack_new_ones(recipe: R
     del state["seconds"]
     torch.save(state, tmp_path / "old.pt")
     assert Run.resume(tmp_path / "old.pt", CPU, {}).seconds == 0
+
+
+def test_every_stretch_is_kept_and_exported(recipe: Recipe, bank: PhotoBank, tmp_path: Path) -> None:
+    path, changed = tmp_path / "run.pt", replace(recipe, rate=1e-4)
+    steps(Run.start(recipe, CPU), bank, 2).save(path)
+    same_settings = steps(Run.resume(path, CPU, {}), bank, 1)
+    assert same_settings.stretches == history.begun(recipe)
+    same_settings.save(path)
+    run = steps(Run.resume(path, CPU, {"rate": 1e-4}), bank, 1)
+    want = (*history.begun(recipe), *history.begun(changed, 12))
+    assert run.stretches == want
+    carry.write(tmp_path / "carried", run)
+    carried = Run.from_carried(tmp_path / "carried", CPU, {})
+    assert carried.stretches == (*want, *history.begun(replace(changed, warmup_from=16), 16))
+    export(run, tmp_path / "prior", name="tiny", licence="CC0-1.0")
+    noted = json.loads(load_prior(tmp_path / "prior").config.notes["history"])
+    assert [(stretch["seen"], stretch["settings"]["rate"]) for stretch in noted] == [(0, recipe.rate), (12, 1e-4)]
+
+
+def test_an_old_checkpoint_is_known_from_where_it_was_resumed(recipe: Recipe, bank: PhotoBank, tmp_path: Path) -> None:
+    steps(Run.start(recipe, CPU), bank, 2).save(tmp_path / "run.pt")
+    state = torch.load(tmp_path / "run.pt", weights_only=True)
+    del state["history"]
+    torch.save(state, tmp_path / "run.pt")
+    assert Run.resume(tmp_path / "run.pt", CPU, {}).stretches == history.begun(recipe, 8)
 
 
 def test_the_layout_that_a_gpu_gets_trains_the_same_and_exports(

@@ -42,9 +42,14 @@ def _calls(bench: Bench, name: str, load_prior: Callable[[str], Prior], batch: i
     prior = load_prior(name)
     x, sigma = inputs(bench, batch)
     denoiser = open_here(prior, bench, batch, backend="torch", precision="bfloat16")
+    both_ways(bench, name, batch, denoiser, x, sigma)
+
+
+def both_ways(bench: Bench, name: str, batch: int, denoiser: Denoiser, x: torch.Tensor, sigma: torch.Tensor) -> None:
+    """Captured, then eager: a row each."""
     work = flops(denoiser, x, sigma)
-    for way in ("captured bfloat16", "eager bfloat16"):
-        measure(bench, name, batch, way, denoiser, x, sigma, work)
+    for way in ("captured", "eager"):
+        measure(bench, name, batch, f"{way} {denoiser.precision}", denoiser, x, sigma, work)
 
 
 def measure(

@@ -12,8 +12,8 @@ from lmaps.engine.priors import Prior
 
 from .ahead import compile_ahead
 from .bench import Bench
-from .denoisers import measure, open_here
-from .networks import FFHQ, SHIPPED, flops, inputs, load
+from .denoisers import both_ways, open_here
+from .networks import FFHQ, SHIPPED, inputs, load
 
 # Seconds that an attempt takes, and what an image more adds to them.
 NEEDS = {SHIPPED: (4.0, 0.1), FFHQ: (5.0, 0.4)}
@@ -35,9 +35,7 @@ def _calls(bench: Bench, name: str, load_prior: Callable[[str], Prior], batch: i
     prior = load_prior(name)
     x, sigma = inputs(bench, batch)
     exact = open_here(prior, bench, batch, backend="torch", precision="float32")
-    work = flops(exact, x, sigma)
-    for way in ("captured float32", "eager float32"):
-        measure(bench, name, batch, way, exact, x, sigma, work)
+    both_ways(bench, name, batch, exact, x, sigma)
     if batch == bench.batches[0]:
         narrow = open_here(prior, bench, batch, backend="torch", precision="bfloat16")
         off = _distance(_answer(narrow, x, sigma), _answer(exact, x, sigma))

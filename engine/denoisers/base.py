@@ -86,6 +86,15 @@ class Frame:
         """What the network sees."""
         return self.batch, self.channels, padded(self.height, self.multiple), padded(self.width, self.multiple)
 
+    def example(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """x and sigma to open, warm up or time a denoiser with: zeros and ones, float32 whatever torch's default is."""
+        x = torch.zeros(self.shape, device=device, dtype=torch.float32)
+        return x, x.new_ones(self.batch)
+
+    def room(self, out: Tensor) -> Tensor:
+        """Where the network's answer goes: `out` itself, or a buffer of what the network sees, for `leave_into`."""
+        return out.detach() if self.fits else out.new_empty(self.padded_shape)
+
     def enter(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """x padded, sigma as float32 on x's device. Raises ValueError naming the argument and its value."""
         if tuple(x.shape) != self.shape or x.dtype != torch.float32:

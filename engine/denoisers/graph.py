@@ -43,7 +43,7 @@ class GraphDenoiser:
     def into(self, x: Tensor, sigma: Tensor, out: Tensor) -> None:
         self._frame.require_static(x, sigma, out, self.device)
         x, sigma = self._frame.enter(x.detach(), sigma.detach())
-        answer = out.detach() if self._frame.fits else torch.empty(self._frame.padded_shape, dtype=torch.float32)
+        answer = self._frame.room(out)
         self._graph.run({"x": x.contiguous().numpy(), "sigma": sigma.contiguous().numpy()}, answer.numpy())
         if not self._frame.fits:
             self._frame.leave_into(answer, out)

@@ -87,11 +87,8 @@ def remembered(prior: Prior, frame: Frame, device: torch.device, candidates: Map
 def milliseconds(denoiser: Denoiser, frame: Frame) -> float:
     """Of one call: inside a CUDA graph where it can be captured, which is how restorations run, else launched."""
     device = denoiser.device
-    x, out = (
-        torch.zeros(frame.shape, device=device, dtype=torch.float32),
-        torch.empty(frame.shape, device=device, dtype=torch.float32),
-    )
-    sigma = torch.ones(frame.batch, device=device, dtype=torch.float32)
+    x, sigma = frame.example(device)
+    out = torch.empty_like(x)
     clock = timing.captured_time if denoiser.capturable else timing.eager_time
     with torch.cuda.device(device), torch.no_grad():
         return clock(lambda: denoiser.into(x, sigma, out)).median_us / 1e3

@@ -70,10 +70,7 @@ class OnnxRuntimeGPUDenoiser:
             self._engines = Engines(self._source.path, shapes, provider, precision, device, cache, opener, prior.name)
             self._graph = opener(engines=self._engines.folder)
             build_s = clock.lap()
-            self(
-                torch.zeros(frame.shape, device=device, dtype=torch.float32),
-                torch.ones(frame.batch, dtype=torch.float32),
-            )
+            self(*frame.example(device))
         self._prepare = {"export_s": export_s, "build_s": build_s, "load_s": 0.0, "warm_up_s": clock.lap()}
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -86,11 +83,7 @@ class OnnxRuntimeGPUDenoiser:
         self._frame.require_static(x, sigma, out, self.device)
         x, sigma = self._frame.enter(x.detach(), sigma.detach())
         x, sigma = x.contiguous(), sigma.contiguous()
-        answer = (
-            out.detach()
-            if self._frame.fits
-            else torch.empty(self._frame.padded_shape, device=self.device, dtype=torch.float32)
-        )
+        answer = self._frame.room(out)
         with self._lock, cuda.joined(self._stream, self.device):
             self._graph.enqueue(
                 {"x": x.data_ptr(), "sigma": sigma.data_ptr()}, answer.data_ptr(), self._frame.padded_shape

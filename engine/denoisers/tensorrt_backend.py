@@ -71,11 +71,7 @@ class TensorRTDenoiser:
         self._frame.require_static(x, sigma, out, self.device)
         x, sigma = self._frame.enter(x.detach(), sigma.detach())
         x, sigma = x.contiguous(), sigma.contiguous()
-        answer = (
-            out.detach()
-            if self._frame.fits
-            else torch.empty(self._frame.padded_shape, device=self.device, dtype=torch.float32)
-        )
+        answer = self._frame.room(out)
         context = self._contexts.current(cuda.capturing())
         scratch = torch.empty(context.scratch_bytes + ALIGNMENT, dtype=torch.uint8, device=self.device)
         aligned = -(-scratch.data_ptr() // ALIGNMENT) * ALIGNMENT
@@ -106,10 +102,7 @@ class TensorRTDenoiser:
             raise ValueError(f"the graph turns x of shape {self._frame.padded_shape} into {made}; it is no denoiser")
 
     def _warm_up(self) -> None:
-        self(
-            torch.zeros(self._frame.shape, device=self.device, dtype=torch.float32),
-            torch.ones(self._frame.batch, dtype=torch.float32),
-        )
+        self(*self._frame.example(self.device))
 
 
 class Contexts:

@@ -122,10 +122,7 @@ class TorchDenoiser:
     def _warm_up(self) -> None:
         """Compile and try algorithms now, when the user expects to wait, and not in the first step."""
         with torch.no_grad(), _never_silently_eager(self.backend), norm.counts() as self._norms:
-            self(
-                torch.zeros(self._frame.shape, device=self.device, dtype=torch.float32),
-                torch.ones(self._frame.batch, dtype=torch.float32),
-            )
+            self(*self._frame.example(self.device))
         if self.device.type == "cuda":
             cuda.wait(self.device)
 

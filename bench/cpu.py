@@ -81,9 +81,6 @@ def _against_loop(name: str, operator: Operator, settings: dict[str, float], rou
     observed = {key: plan.observe(y) for key, plan in plans.items()}
     calls = {key: (lambda key=key, p=plan: p.solve(xhat, observed[key], 1)) for key, plan in plans.items()}
     inner = plans["chosen"].describe()["inner_steps"]
-    if name == "deblur-nonlinear":
-        yield f"| {name} | {plans['chosen'].name} | {inner} | its steps are torch's own | | | | |"
-        return
     fast = alternated({"chosen": calls["chosen"]}, 5 * rounds)["chosen"]
     slow = alternated({"loop": calls["loop"]}, max(1, rounds // 4), warm_up=0)["loop"]
     off = max(

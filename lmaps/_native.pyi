@@ -214,6 +214,25 @@ class Correlation:
     @overload
     def series(self, g: _Array, coefficients: Sequence[float], bound: float, *, out: _Out) -> _Out: ...
 
+class CameraShake:
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        rows: Sequence[int],
+        columns: Sequence[int],
+        fft_height: int,
+        fft_width: int,
+        responses: _Array,
+        weights: _Array,
+    ) -> None: ...
+    @overload
+    def steps(
+        self, xhat: _Array, y: _Array, r: float, k2: float, eta: float, steps: int, *, out: None = None
+    ) -> _Float32: ...
+    @overload
+    def steps(self, xhat: _Array, y: _Array, r: float, k2: float, eta: float, steps: int, *, out: _Out) -> _Out: ...
+
 class PhaseRetrieval:
     def __init__(self, height: int, width: int, fft_height: int, fft_width: int) -> None: ...
     @overload

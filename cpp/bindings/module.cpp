@@ -14,6 +14,7 @@ PYBIND11_MODULE(_native, module, pybind11::mod_gil_not_used()) {
   lmaps::bindings::bind_pointwise(module);
   lmaps::bindings::bind_jpeg(module);
   lmaps::bindings::bind_blur(module);
+  lmaps::bindings::bind_camera(module);
   lmaps::bindings::bind_correlation(module);
   lmaps::bindings::bind_phase(module);
   lmaps::bindings::bind_spectral(module);

@@ -1,5 +1,5 @@
 # The kernel files, compiled once for each instruction set into a namespace of its own (src/kernels/vec.hpp says why).
-set(LMAPS_KERNEL_SOURCES correlation jpeg noise phase pointwise spectral stencil table)
+set(LMAPS_KERNEL_SOURCES camera correlation jpeg noise phase pointwise spectral stencil table)
 
 set(LMAPS_ISAS plain)
 if(NOT LMAPS_STANDARD_ONLY AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64" AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")

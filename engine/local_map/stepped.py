@@ -1,5 +1,5 @@
-"""K gradient steps one by one, each fused: phase retrieval, whose steps need a Fourier transform between them, and on a GPU
-any blur and MRI whose K steps are wanted literally.
+"""K gradient steps one by one, each fused: phase retrieval and camera shake, whose steps need Fourier transforms between them,
+and on a GPU any blur and MRI whose K steps are wanted literally.
 
 What belongs to the measurement is brought into the steps' own layout once.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..operators import PhaseRetrieval
 from ..operators.base import Operator
-from . import phase_cpu
+from . import camera_cpu, phase_cpu
 from .device import Index, kernel_facts, on_gpu, place
 from .reference import Observed
 from .settings import LocalMAP
@@ -32,6 +32,8 @@ class Stepped:
             made = gpu_steps.launched(operator, settings, sigmas, shape, operator.device)
         elif isinstance(operator, PhaseRetrieval):
             made = phase_cpu.compiled(operator, settings, sigmas, shape)
+        elif (camera := camera_cpu.camera_of(operator)) is not None:
+            made = camera_cpu.compiled(camera, settings, sigmas, shape)
         else:
             raise ValueError(f"{type(operator).__name__} has no fused steps on {operator.device}: use strategy auto")
         self._observe, self.steps = made.observe, made.solve
@@ -40,7 +42,7 @@ class Stepped:
     @staticmethod
     def serves(operator: Operator, shape: Sequence[int]) -> bool:
         if not on_gpu(operator.device):
-            return isinstance(operator, PhaseRetrieval)
+            return isinstance(operator, PhaseRetrieval) or camera_cpu.camera_of(operator) is not None
         from . import gpu_steps
 
         return gpu_steps.serves(operator)

@@ -97,7 +97,8 @@ class CameraShake(nn.Module):
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self.shakes = nn.ModuleList(MotionBlur(SHAKE_SIZE, SHAKE_INTENSITY, seed + i) for i in range(4))
+        self.padding = "reflect"
+        self.shakes = nn.ModuleList(MotionBlur(SHAKE_SIZE, SHAKE_INTENSITY, seed + i, self.padding) for i in range(4))
         self._corners: SizeCache[Tensor] = SizeCache()
 
     def forward(self, u: Tensor) -> Tensor:
@@ -108,17 +109,21 @@ class CameraShake(nn.Module):
             total = total + weight * shake(light)
         return from_light(total)
 
+    def kernels(self) -> Tensor:
+        """[4, 31, 31], float64."""
+        return torch.stack([shake.kernel for shake in self.shakes if isinstance(shake, MotionBlur)])
+
+    @staticmethod
+    def weights(height: int, width: int) -> Tensor:
+        """[4, H, W], float64: how much each corner rules a pixel; they sum to 1."""
+        down = ((torch.arange(height, dtype=torch.float64) + 0.5) / height)[:, None]
+        right = (torch.arange(width, dtype=torch.float64) + 0.5) / width
+        return torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right])
+
     def _weights(self, u: Tensor) -> Tensor:
-        """[4, H, W]: how much each corner rules a pixel; they sum to 1."""
         height, width = u.shape[-2:]
         key = (height, width, u.dtype, u.device)
-        return self._corners.get(key, lambda: _corner_weights(height, width).to(u.device, u.dtype))
-
-
-def _corner_weights(height: int, width: int) -> Tensor:
-    down = ((torch.arange(height, dtype=torch.float64) + 0.5) / height)[:, None]
-    right = (torch.arange(width, dtype=torch.float64) + 0.5) / width
-    return torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right])
+        return self._corners.get(key, lambda: self.weights(height, width).to(u.device, u.dtype))
 
 
 def to_light(u: Tensor) -> Tensor:

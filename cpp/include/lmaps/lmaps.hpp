@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lmaps/blur.hpp"
+#include "lmaps/camera.hpp"
 #include "lmaps/correlation.hpp"
 #include "lmaps/jpeg.hpp"
 #include "lmaps/noise.hpp"

@@ -36,12 +36,40 @@ void clear_columns(float* panel, int64_t rows, int64_t kept) {
   for (int64_t i = 0; i < rows; ++i) memset(panel + i * kPanel + from, 0, static_cast<size_t>(kPanel - from) * sizeof(float));
 }
 
-void multiply(const Panel& z, int64_t count, const float* re, const float* im, float sign) {
+LMAPS_INLINE Complexes product(const Panel& z, Factors factors, int64_t at, float sign) {
+  const Complexes a = load(z, at);
+  const Floats b_re = load(factors.re + at), b_im = sign * load(factors.im + at);
+  return {a.re * b_re - a.im * b_im, a.re * b_im + a.im * b_re};
+}
+
+void multiply(const Panel& z, int64_t count, Factors factors, float sign, const Panel& to) {
+  for (int64_t i = 0; i < count; i += kLanes) store(to, i, product(z, factors, i, sign));
+}
+
+void multiply_onto(const Panel& z, int64_t count, Factors factors, float sign, const Panel& to) {
   for (int64_t i = 0; i < count; i += kLanes) {
-    const Complexes a = load(z, i);
-    const Floats b_re = load(re + i), b_im = sign * load(im + i);
-    store(z, i, {a.re * b_re - a.im * b_im, a.re * b_im + a.im * b_re});
+    const Complexes there = load(to, i), more = product(z, factors, i, sign);
+    store(to, i, {there.re + more.re, there.im + more.im});
   }
+}
+
+// Panels of rows, from a spectrum and back to it.
+void take_rows(const HalfSpectrum& spectrum, const SpectrumRows& rows, int64_t length, const Panel& to) {
+  const int64_t at = rows.first * spectrum.stride;
+  turn_in(spectrum.re + at, spectrum.stride, rows.count, rows.columns_in, length, to.re);
+  turn_in(spectrum.im + at, spectrum.stride, rows.count, rows.columns_in, length, to.im);
+}
+
+void give_rows(const Panel& from, const SpectrumRows& rows, int64_t length, const HalfSpectrum& spectrum) {
+  const int64_t at = rows.first * spectrum.stride;
+  turn_out(from.re, spectrum.stride, rows.count, rows.columns_out, length, spectrum.re + at);
+  turn_out(from.im, spectrum.stride, rows.count, rows.columns_out, length, spectrum.im + at);
+}
+
+// A third panel beside those of `work_in`.
+LMAPS_INLINE Panel third_in(float* scratch, int64_t length) {
+  const int64_t size = length * kPanel;
+  return {scratch + 4 * size, scratch + 5 * size};
 }
 
 void add_rows(const float* panel, int64_t length, const int32_t* rows, float* to, int64_t stride) {
@@ -85,17 +113,44 @@ void columns_out(const FourierPlan& plan, const HalfSpectrum& from, int64_t firs
   add_rows(work.panel.im, plan.length, rows, to + first + kPanel, to_stride);
 }
 
-void rows_times(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows, const float* response_re,
-                const float* response_im, bool conjugate, float* scratch) {
+void rows_times(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows, Factors response,
+                bool conjugate, float* scratch) {
   Work work = work_in(scratch, plan.length);
-  float *const re = spectrum.re + rows.first * spectrum.stride, *const im = spectrum.im + rows.first * spectrum.stride;
-  turn_in(re, spectrum.stride, rows.count, rows.columns_in, plan.length, work.panel.re);
-  turn_in(im, spectrum.stride, rows.count, rows.columns_in, plan.length, work.panel.im);
+  take_rows(spectrum, rows, plan.length, work.panel);
   fourier(plan, work.panel, work.spare);
-  multiply(work.panel, plan.length * kPanel, response_re, response_im, conjugate ? -1.0f : 1.0f);
+  multiply(work.panel, plan.length * kPanel, response, conjugate ? -1.0f : 1.0f, work.panel);
   inverse_fourier(plan, work.panel, work.spare);
-  turn_out(work.panel.re, spectrum.stride, rows.count, rows.columns_out, plan.length, re);
-  turn_out(work.panel.im, spectrum.stride, rows.count, rows.columns_out, plan.length, im);
+  give_rows(work.panel, rows, plan.length, spectrum);
+}
+
+void rows_spread(const FourierPlan& plan, const Factors* responses, const HalfSpectrum* spectra, int64_t count,
+                 const SpectrumRows& rows, float* scratch) {
+  Work work = work_in(scratch, plan.length);
+  Panel through = third_in(scratch, plan.length);
+  take_rows(spectra[0], rows, plan.length, work.panel);
+  fourier(plan, work.panel, work.spare);
+  for (int64_t i = 0; i < count; ++i) {
+    multiply(work.panel, plan.length * kPanel, responses[i], 1.0f, through);
+    inverse_fourier(plan, through, work.spare);
+    give_rows(through, rows, plan.length, spectra[i]);
+  }
+}
+
+void rows_gather(const FourierPlan& plan, const Factors* responses, const HalfSpectrum* spectra, int64_t count,
+                 const SpectrumRows& rows, float* scratch) {
+  Work work = work_in(scratch, plan.length);
+  Panel sum = third_in(scratch, plan.length);
+  for (int64_t i = 0; i < count; ++i) {
+    take_rows(spectra[i], rows, plan.length, work.panel);
+    fourier(plan, work.panel, work.spare);
+    if (i == 0) {
+      multiply(work.panel, plan.length * kPanel, responses[i], -1.0f, sum);
+    } else {
+      multiply_onto(work.panel, plan.length * kPanel, responses[i], -1.0f, sum);
+    }
+  }
+  inverse_fourier(plan, sum, work.spare);
+  give_rows(sum, rows, plan.length, spectra[0]);
 }
 
 void recur(const float* pulled, const float* now, float* next, float* sum, int64_t count, Recurrence step) {

@@ -25,9 +25,18 @@ void columns_crop(const FourierPlan& plan, const HalfSpectrum& spectrum, int64_t
                   float* scratch);
 void columns_out(const FourierPlan& plan, const HalfSpectrum& from, int64_t first, const int32_t* rows, float* to,
                  int64_t to_stride, float* scratch);
-void rows_times(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows, const float* response_re,
-                const float* response_im, bool conjugate, float* scratch);
+void rows_times(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows, Factors response,
+                bool conjugate, float* scratch);
+void rows_spread(const FourierPlan& plan, const Factors* responses, const HalfSpectrum* spectra, int64_t count,
+                 const SpectrumRows& rows, float* scratch);
+void rows_gather(const FourierPlan& plan, const Factors* responses, const HalfSpectrum* spectra, int64_t count,
+                 const SpectrumRows& rows, float* scratch);
 void recur(const float* pulled, const float* now, float* next, float* sum, int64_t count, Recurrence step);
+
+void camera_light(const float* x, float* light, int64_t count);
+void camera_misfit(const float* const* mixed, const float* const* weights, int64_t shakes, const float* y, float* const* pulls,
+                   int64_t count);
+void camera_descend(const float* g, const float* xhat, float* x, float* light, int64_t count, float pull, float push);
 
 void phase_middle(float* z, const float* y, int64_t count);
 void rows_phase(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows, const float* y, float* scratch);

@@ -98,6 +98,14 @@ struct PictureColumns {
   int64_t width;
 };
 
+// A panel of a response, [length][kPanel], parts apart.
+struct Factors {
+  const float* re;
+  const float* im;
+};
+
+constexpr int kMostResponses = 16;
+
 struct Recurrence {
   float alpha, beta, gamma, weight;
 };
@@ -143,12 +151,27 @@ struct Kernels {
   // Back, each row added to row rows[i] of `to` (none where -1), which is zero before: [height][to_stride].
   void (*columns_out)(const FourierPlan& plan, const HalfSpectrum& from, int64_t first, const int32_t* rows, float* to,
                       int64_t to_stride, float* scratch);
-  // Rows of the half spectrum, transformed, multiplied by response [length][kPanel], conjugated where asked for, and
-  // transformed back.
-  void (*rows_times)(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows,
-                     const float* response_re, const float* response_im, bool conjugate, float* scratch);
+  // Rows of the half spectrum, transformed, multiplied by the response, conjugated where asked for, and transformed back.
+  void (*rows_times)(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows, Factors response,
+                     bool conjugate, float* scratch);
+  // Rows of spectra[0], transformed once, multiplied by each response and transformed back, to spectra[0 .. count - 1].
+  // scratch: 6 * length * kPanel floats.
+  void (*rows_spread)(const FourierPlan& plan, const Factors* responses, const HalfSpectrum* spectra, int64_t count,
+                      const SpectrumRows& rows, float* scratch);
+  // The other way, with the responses conjugated: the sum over spectra[0 .. count - 1], transformed back once, to spectra[0].
+  void (*rows_gather)(const FourierPlan& plan, const Factors* responses, const HalfSpectrum* spectra, int64_t count,
+                      const SpectrumRows& rows, float* scratch);
   // next = alpha * pulled + beta * now + gamma * next;  sum += weight * next.
   void (*recur)(const float* pulled, const float* now, float* next, float* sum, int64_t count, Recurrence step);
+
+  // u = (x + 1) / 2 in linear light.
+  void (*camera_light)(const float* x, float* light, int64_t count);
+  // Of v = sum over s of weights[s] mixed[s], the light of a blurred row: pulls[s] = weights[s] dH/dv (H - y), H what the camera
+  // makes of v.
+  void (*camera_misfit)(const float* const* mixed, const float* const* weights, int64_t shakes, const float* y,
+                        float* const* pulls, int64_t count);
+  // x += pull (xhat - x) - push g dlight/dx, and its light.
+  void (*camera_descend)(const float* g, const float* xhat, float* x, float* light, int64_t count, float pull, float push);
 
   // z holds `count` complex numbers: z -= y z / |z|.
   void (*phase_middle)(float* z, const float* y, int64_t count);

@@ -27,6 +27,8 @@ CASES: list[tuple[str, Operator, tuple[int, int], str]] = [
         for p in ("reflect", "replicate", "zero")
     ],
     ("phase", operators.PhaseRetrieval(), (32, 31), "stepped"),
+    ("camera shake", operators.NonlinearBlur(), (37, 31), "stepped"),
+    ("camera shake, picture smaller than it", operators.NonlinearBlur(seed=3), (11, 9), "stepped"),
 ]
 
 
@@ -37,6 +39,8 @@ def test_chosen_strategy_equals_the_plain_loop(operator: Operator, size: tuple[i
     y = operator.degrade(truth, noise=0.05)
     if isinstance(operator, LinearOperator):
         settings = {"k1": 0.22, "k2": 100.0, "eta": 0.01 / norm_squared(operator, shape)}
+    elif isinstance(operator, operators.NonlinearBlur):
+        settings = {"k1": 0.22, "k2": 1.0, "eta": 0.05}
     else:
         settings = {"k1": 10.0, "k2": 0.3, "eta": 0.1}
     chosen = build(operator, LocalMAP(**settings), SIGMAS, shape)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..kernels.timing import RECORDING
-from . import graph_choice, inference, schedules, settings, solvers
+from . import graph_choice, inference, schedules, settings, solvers, torch_threads
 from .denoisers import BackendUnavailable, open_tiled
 from .local_map.device import on_gpu
 from .operators import LinearOperator, Operator
@@ -134,6 +134,7 @@ def compile(
         **described,
         **method.describe(),
         "gradient": kind.needs_gradient,
+        "torch_threads": "one" if torch_threads.one_is_enough(denoiser, method, shape, where) else "its own",
     }
     choice = graph_choice.choose(graph, where, method, denoiser)
     restorer = Restorer(operator, method, denoiser, sigmas, shape, where, compiled, choice)

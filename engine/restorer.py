@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import inference
+from . import inference, torch_threads
 from .captured import Into, Turn
 from .denoisers import Denoiser
 from .graph import CudaRecorder, Rerun
@@ -169,7 +169,8 @@ class Restorer:
             x, status, done = self._replayed(y, seeds, watch, callback)
         else:
             solver = Timed(self.solver, watch)
-            x, status, done = run(watch.denoise(self.denoiser), solver, y, self.sigmas, self.shape, seeds, callback)
+            with torch_threads.held(self.compiled["torch_threads"] == "one"):
+                x, status, done = run(watch.denoise(self.denoiser), solver, y, self.sigmas, self.shape, seeds, callback)
         x = x[: len(x) - short]
         return torch.nan_to_num(x), status, done
 

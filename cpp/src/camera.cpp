@@ -29,8 +29,8 @@ class Descending {
         x_(x),
         size_(planes * plan.plane_size()),
         run_(plan.field, planes, plan.shakes()),
-        light_(size_),
-        pulls_(plan.shakes() * size_) {
+        light_(*plan.field.shelf, size_),
+        pulls_(*plan.field.shelf, plan.shakes() * size_) {
     run_.over_rows([&](std::int64_t row, float*) {
       const std::int64_t at = row * plan_.field.width;
       kernels_.camera_light(x_ + at, light_.data() + at, plan_.field.width);

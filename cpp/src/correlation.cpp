@@ -92,7 +92,7 @@ void Correlation::series(const float* g, float* out, std::int64_t planes, const 
   if (count == 1) return;
   const Kernels& kernel = kernels();
   Passes run(plan_->field, planes);
-  Scratch first(size), second(size);
+  Scratch first(*plan_->field.shelf, size), second(*plan_->field.shelf, size);
   const float* now = g;
   float *next = first.data(), *after = second.data();
   std::fill_n(next, size, 0.0f);

@@ -58,7 +58,8 @@ Field field_of(std::int64_t height, std::int64_t width, const std::vector<std::i
           FourierTable(fft_height),
           FourierTable(fft_width),
           filled(rows, columns, width, fft_height, stride),
-          filled(counted(height), counted(width), width, fft_height, stride)};
+          filled(counted(height), counted(width), width, fft_height, stride),
+          std::make_unique<Shelf>()};
 }
 
 // The factors: 1 / (fft_height fft_width), and 1 / 2 for taking two columns at a time.

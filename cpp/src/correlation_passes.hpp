@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <complex>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "dispatch.hpp"
 #include "fourier_plan.hpp"
 #include "parallel.hpp"
+#include "shelf.hpp"
 
 namespace lmaps {
 
@@ -30,6 +32,7 @@ struct Field {
   std::int64_t height, width, stride, half;
   FourierTable down, across;
   Edges extended, own;
+  std::unique_ptr<Shelf> shelf;
 
   const FourierPlan& columns() const { return down.plan(); }
   const FourierPlan& rows() const { return across.plan(); }
@@ -57,9 +60,9 @@ class Passes {
         sets_(sets),
         workers_(threads()),
         scratch_size_(6 * kPanel * std::max(field.columns().length, field.rows().length)),
-        spectra_(2 * sets * planes * field.spectrum_size()),
-        sums_(sets * planes * field.height * field.stride),
-        scratch_(workers_ * scratch_size_) {}
+        spectra_(*field.shelf, 2 * sets * planes * field.spectrum_size()),
+        sums_(*field.shelf, sets * planes * field.height * field.stride),
+        scratch_(*field.shelf, workers_ * scratch_size_) {}
 
   // Planes of the first `sets` sets, one after the other, to their spectra.
   void columns_in(const float* x, const Edges& edges, std::int64_t sets = 1) {

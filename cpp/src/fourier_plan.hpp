@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "kernels/table.hpp"
@@ -25,20 +24,6 @@ class FourierTable {
  private:
   std::vector<float> twiddles_;
   FourierPlan plan_{};
-};
-
-// Memory for `count` floats, on a boundary of 64 bytes and not set to anything.
-class Scratch {
- public:
-  explicit Scratch(std::int64_t count) : memory_(new float[static_cast<std::size_t>(count) + kAlign]) {}
-  float* data() const {
-    const auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
-    return memory_.get() + (kAlign - address / sizeof(float) % kAlign) % kAlign;
-  }
-
- private:
-  static constexpr std::size_t kAlign = 16;
-  std::unique_ptr<float[]> memory_;
 };
 
 }  // namespace lmaps

@@ -7,6 +7,7 @@
 #include "dispatch.hpp"
 #include "fourier_plan.hpp"
 #include "parallel.hpp"
+#include "shelf.hpp"
 
 namespace lmaps {
 
@@ -23,6 +24,7 @@ void phase_middle(std::complex<float>* z, const float* y, std::int64_t count) {
 struct PhasePlan {
   std::int64_t height, width, half, stride;
   FourierTable down, across;
+  std::unique_ptr<Shelf> shelf;
 
   const FourierPlan& columns() const { return down.plan(); }
   const FourierPlan& rows() const { return across.plan(); }
@@ -38,9 +40,9 @@ class Run {
         planes_(planes),
         workers_(threads()),
         scratch_size_(4 * kPanel * std::max(plan.columns().length, plan.rows().length)),
-        spectra_(2 * planes * plan.half * plan.stride),
-        moduli_(planes * pieces() * panel()),
-        scratch_(workers_ * scratch_size_) {}
+        spectra_(*plan.shelf, 2 * planes * plan.half * plan.stride),
+        moduli_(*plan.shelf, planes * pieces() * panel()),
+        scratch_(*plan.shelf, workers_ * scratch_size_) {}
 
   // The moduli in the order in which the rows are worked on.
   void take_moduli(const float* y) {
@@ -130,7 +132,8 @@ PhaseRetrieval::PhaseRetrieval(std::int64_t height, std::int64_t width, std::int
   require_fourier_length("fft_width", fft_width, width);
   const std::int64_t strip = 2 * kPanel, stride = (fft_width + strip - 1) / strip * strip;
   plan_ = std::make_unique<PhasePlan>(
-      PhasePlan{height, width, fft_height / 2 + 1, stride, FourierTable(fft_height), FourierTable(fft_width)});
+      PhasePlan{height, width, fft_height / 2 + 1, stride, FourierTable(fft_height), FourierTable(fft_width),
+                std::make_unique<Shelf>()});
 }
 
 PhaseRetrieval::~PhaseRetrieval() = default;

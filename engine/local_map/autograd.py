@@ -18,6 +18,7 @@ class Autograd:
 
     name = "autograd"
     capturable = True
+    few_passes = False
 
     def __init__(self, operator: Operator, settings: LocalMAP, sigmas: Sequence[float]) -> None:
         self.operator, self.settings, self.sigmas = operator, settings, sigmas

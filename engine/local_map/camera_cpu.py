@@ -35,7 +35,7 @@ def compiled(camera: CameraShake, settings: LocalMAP, sigmas: Sequence[float], s
         out = torch.empty_like(xhat, memory_format=torch.contiguous_format)
         return whole.steps(xhat.contiguous(), y, r, k2, settings.eta, steps, out=out)
 
-    return Launched(lambda y: y.contiguous(), on_host(solve), cpu.describe())
+    return Launched(lambda y: y.contiguous(), on_host(solve), cpu.describe(), whole=True)
 
 
 def _compiled(camera: CameraShake, height: int, width: int) -> _native.CameraShake:

@@ -26,11 +26,13 @@ class Strategy(Protocol):
         index on the device that is not read back, so that a CUDA graph can record the step once and replay it for all.
     kind(index):  which launches step `index` takes; steps of one kind share a recording.
     capturable:  on a GPU, `solve` only enqueues work, the same for all steps of a kind.
+    few_passes:  on a CPU, what torch does in `solve` is a few passes over the picture.
     Nothing of a measurement is kept inside, so one strategy serves several requests at a time.
     """
 
     name: str
     capturable: bool
+    few_passes: bool
 
     def observe(self, y: Tensor) -> Observed: ...
 

@@ -33,12 +33,13 @@ Solve = Callable[[Tensor, Tensor, int | Tensor], Tensor]
 @dataclass(frozen=True, slots=True)
 class Launched:
     """K launched steps: `observe` is done once a measurement; kernel names what runs, for stats, and passed_over what does
-    not, with the reason."""
+    not, with the reason. whole: one call takes all of them, and nothing is left to torch."""
 
     observe: Callable[[Tensor], Tensor]
     solve: Solve
     kernel: str
     passed_over: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = False
 
 
 def kernel_facts(kernel: str, passed_over: Mapping[str, str]) -> dict[str, object]:

@@ -23,6 +23,7 @@ class OnChip:
 
     name = "onchip"
     capturable = True
+    few_passes = True
 
     def __init__(self, operator: Operator, settings: LocalMAP, sigmas: Sequence[float], shape: Sequence[int]) -> None:
         device = operator.device

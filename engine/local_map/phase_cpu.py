@@ -27,7 +27,7 @@ def compiled(operator: PhaseRetrieval, settings: LocalMAP, sigmas: Sequence[floa
     field = operator.measurement_size(height, width)
     if all(map(is_smooth, field)):
         whole = _whole_steps(_native.PhaseRetrieval(height, width, *field), settings, sigmas)
-        return Launched(lambda y: even_upper(y).contiguous(), on_host(whole), cpu.describe())
+        return Launched(lambda y: even_upper(y).contiguous(), on_host(whole), cpu.describe(), whole=True)
     between = _steps_around_torch(field, settings, sigmas)
     return Launched(lambda y: even_half(y).contiguous(), on_host(between), f"{cpu.describe()} and torch.fft")
 

@@ -98,6 +98,7 @@ class Polynomial:
         bound = SAFETY * (norm_squared(operator, tuple(shape)) if largest is None else largest)
         if bound == 0:
             raise ValueError(f"{type(operator).__name__} maps every picture to zero: there is nothing to restore from")
+        self.few_passes = operator.light
         self.series = [expand(settings, s, bound, tolerance) for s in sigmas if s > 0]
         self._gpu: Recurrence | None = None
         self._kernel = kernel_facts("torch", {})

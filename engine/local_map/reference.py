@@ -19,6 +19,7 @@ class Reference:
 
     name = "reference"
     capturable = False
+    few_passes = False
 
     def __init__(self, operator: Operator, settings: LocalMAP, sigmas: Sequence[float]) -> None:
         if settings.inner_steps == EXACT and not operator.linear:

@@ -43,6 +43,7 @@ class Spectral:
         if basis is None:
             raise ValueError(f"{type(operator).__name__} has no cheap basis: use strategy polynomial or auto")
         self.operator, self.settings, self.sigmas = operator, settings, sigmas
+        self.few_passes = operator.light
         self.basis: Spectrum = basis.seen or basis
         self.dtype = dtype
         self.eigenvalues = self.basis.eigenvalues.to(dtype)

@@ -38,6 +38,7 @@ class Stepped:
             raise ValueError(f"{type(operator).__name__} has no fused steps on {operator.device}: use strategy auto")
         self._observe, self.steps = made.observe, made.solve
         self._kernel = kernel_facts(made.kernel, made.passed_over)
+        self.few_passes = made.whole
 
     @staticmethod
     def serves(operator: Operator, shape: Sequence[int]) -> bool:

@@ -22,6 +22,7 @@ class Operator(nn.Module):
 
     linear:         H(x) is linear in x. Linear operators derive from `LinearOperator`.
     differentiable: autograd through `forward` gives a useful gradient. If not, `surrogate_vjp` stands in (Eq. 17).
+    light:          torch's part in its closed forms is a few passes over the picture, or small matrix products.
     start_inverts:  `start` is a pseudo-inverse, H(start(H(x))) = H(x), and may stand for H^+ although H is not linear.
     coarseness:     how much H rounds away, against the set-up that its task's settings were tuned for (1): the noise levels
                     of a restoration follow it.
@@ -32,6 +33,7 @@ class Operator(nn.Module):
     """
 
     linear: ClassVar[bool] = False
+    light: ClassVar[bool] = False
     differentiable: bool = True
     start_inverts: ClassVar[bool] = False
     _home: Tensor

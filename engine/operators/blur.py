@@ -39,6 +39,8 @@ class Blur(LinearOperator):
     Fourier domain when circular (both diagonalise H^T H: `spectrum`), padded FFTs otherwise (`spectrum` is None).
     """
 
+    light = True
+
     def __init__(self, kernel: Any, padding: str = "reflect") -> None:
         super().__init__()
         self.kernel = _checked(kernel)

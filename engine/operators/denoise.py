@@ -14,6 +14,8 @@ from .base import LinearOperator, Spectrum
 class Denoise(LinearOperator):
     """H(x) = x: [B, C, H, W] in [-1, 1] -> the same. The task is plain denoising of y = x + noise."""
 
+    light = True
+
     def forward(self, x: Tensor) -> Tensor:
         checks.picture(x, "Denoise")
         return x.clone()

@@ -103,6 +103,8 @@ class Inpainting(LinearOperator):
     Raises ValueError for other values than 0 and 1, and in `forward` for a picture of another size.
     """
 
+    light = True
+
     def __init__(self, mask: Any) -> None:
         super().__init__()
         self.pattern: Pattern = mask if isinstance(mask, Box | Scattered) else Given(_checked(mask))

@@ -28,6 +28,8 @@ class SuperResolution(LinearOperator):
     MATLAB's imresize.
     """
 
+    light = True
+
     def __init__(self, factor: int = 4) -> None:
         super().__init__()
         self.factor = checks.whole(factor, "factor", 1, 64)

@@ -63,6 +63,7 @@ class Solver:
     """A method of Figure 2. A subclass supplies `estimate`; the rest has a default and is replaced where its paper says so.
 
     needs_gradient: the loop records the network's graph, so that `estimate` can differentiate xhat with respect to x.
+    few_passes:     on a CPU, what torch does between calls of the network is a few passes over the picture.
     rho:            share of fresh noise in Eq. 2.
     mend:           what to try when its state stops being finite: the options that its steps are as long as.
     Solvers hold nothing of a measurement: `observe(y)` returns it, and the loop hands it back in `Step.observed`.
@@ -70,6 +71,7 @@ class Solver:
 
     name: ClassVar[str]
     needs_gradient: ClassVar[bool] = False
+    few_passes: bool = False
     rho: float = 1.0
     mend: ClassVar[str] = "try other options, or a schedule that starts lower"
 

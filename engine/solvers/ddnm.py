@@ -49,6 +49,7 @@ class DDNM(Solver):
         self.noise = checks.real(noise, "noise", 0)
         self.eta = checks.real(eta, "eta", 0, 1)
         self.operator = linear(operator, self.name)
+        self.few_passes = operator.light
         self.normal = Normal(self.operator, shape)
         self.basis: Spectrum | None = diagonal(operator, self.name, shape)[1] if self.noise > 0 else None
 

@@ -55,6 +55,7 @@ class DDRM(Solver):
         eta_b: float = 1.0,
     ) -> None:
         self.operator, self.basis = diagonal(operator, self.name, shape)
+        self.few_passes = operator.light
         self.noise = checks.real(noise, "noise", 0)
         self.eta = checks.real(eta, "eta", 0, 1)
         self.eta_b = checks.real(eta_b, "eta_b", 0, 1)

@@ -54,6 +54,7 @@ class LMAPS(Solver):
             self.local_map = build(operator, self.settings, sigmas, shape, largest)
         except ValueError as refusal:
             raise Undefined(str(refusal)) from refusal
+        self.few_passes = self.local_map.few_passes
 
     def begin(self, x: Tensor, at: Step) -> Tensor:
         if self._begin == "noise":

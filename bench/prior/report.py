@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from bench.classical.cases import CASES, SIGMA_Y
+from lmaps.engine import presets
 
 from .results import LMAPS, Mean, Results
 
@@ -35,7 +36,14 @@ def report(results: Results, picture: str) -> str:
     if results.restoration:
         lines += ["## Restoration", "", *_how(), "", *summary(results.restoration), "", *_all_methods(results), ""]
     if results.steps:
-        lines += ["## Steps", "", *steps(results.steps), "", f"![Quality against time]({picture})", ""]
+        lines += [
+            "## Steps",
+            "",
+            *steps(results.steps, str(about["preset"])),
+            "",
+            f"![Quality against time]({picture})",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -58,7 +66,7 @@ def card(results: Results) -> str:
             "",
         ]
     if results.steps:
-        lines += [default_steps(results.steps), ""]
+        lines += [default_steps(results.steps, str(about["preset"])), ""]
     return "\n".join(lines)
 
 
@@ -92,7 +100,7 @@ def summary(rows: Sequence[Mean]) -> Iterator[str]:
         )
 
 
-def steps(rows: Sequence[Mean]) -> Iterator[str]:
+def steps(rows: Sequence[Mean], preset: str) -> Iterator[str]:
     """PSNR and seconds a number of steps, a task a row, and the default that follows."""
     counts = sorted({int(row.method) for row in rows})
     yield "| task | " + " | ".join(f"N = {n}" for n in counts) + " |"
@@ -103,7 +111,7 @@ def steps(rows: Sequence[Mean]) -> Iterator[str]:
     for name, values in averages(rows).items():
         yield f"| mean {name} | " + " | ".join(f"{values[n]:.4g}" if n in values else "" for n in counts) + " |"
     yield ""
-    yield default_steps(rows)
+    yield default_steps(rows, preset)
 
 
 def averages(rows: Sequence[Mean]) -> dict[str, dict[int, float]]:
@@ -127,17 +135,27 @@ def averages(rows: Sequence[Mean]) -> dict[str, dict[int, float]]:
     return {name: values for name, values in table.items() if values}
 
 
-def default_steps(rows: Sequence[Mean]) -> str:
-    """The rule and what it gives: the fewest steps whose mean PSNR is within 0.1 dB of the best."""
-    values = averages(rows).get("PSNR, dB", {})
+def default_steps(rows: Sequence[Mean], preset: str) -> str:
+    """The rule and what it gives: the fewest steps whose mean PSNR is within 0.1 dB of the best, over the tasks that take the
+    default: a row of the preset may have a number of its own."""
+    apart = _own_number(preset)
+    values = averages([row for row in rows if row.where not in apart]).get("PSNR, dB", {})
     if not values:
         return "No task was measured at every number of steps."
     best = max(values.values())
     chosen = min(n for n, psnr in values.items() if psnr >= best - WITHIN)
     return (
         f"Default number of steps: {chosen}, the fewest whose mean PSNR ({values[chosen]:.2f} dB) is within {WITHIN} dB "
-        f"of the best ({best:.2f} dB)."
+        f"of the best ({best:.2f} dB){''.join(f'; {CASES[case].title} takes {n}' for case, n in apart.items())}."
     )
+
+
+def _own_number(preset: str) -> dict[str, int]:
+    """Cases whose row has another number of steps than most rows, and that number."""
+    rows = {name: presets.load(preset, case.task) for name, case in CASES.items()}
+    steps = {name: row.steps for name, row in rows.items() if row is not None}
+    usual = statistics.mode(steps.values())
+    return {name: n for name, n in steps.items() if n != usual}
 
 
 def _how() -> Iterator[str]:

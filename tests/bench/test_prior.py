@@ -111,8 +111,14 @@ def test_the_report_compares_with_the_best_method(results: Results) -> None:
 
 
 def test_the_default_is_the_fewest_steps_that_lose_nothing_to_speak_of(results: Results) -> None:
-    assert default_steps(results.steps).startswith("Default number of steps: 20,")
-    assert "(25.95 dB)" in default_steps(results.steps), "tasks without all numbers of steps must not count"
+    said = default_steps(results.steps, "photo")
+    assert said.startswith("Default number of steps: 20,")
+    assert "(25.95 dB)" in said, "tasks without all numbers of steps must not count"
+    own = [restored("random-70", n, psnr, n / 10) for n, psnr in ((10, 12.0), (20, 20.0), (50, 30.0), (100, 30.0))]
+    said = default_steps([*results.steps, *own], "photo")
+    assert said.startswith("Default number of steps: 20,"), "its row of the preset has 50"
+    assert "(25.95 dB)" in said
+    assert said.endswith("; 70 % of the pixels missing takes 50.")
 
 
 def test_results_survive_the_file(results: Results, tmp_path: Path) -> None:

@@ -31,6 +31,16 @@ auto copied_to(float* out, std::int64_t width) {
   return [out, width](std::int64_t row, const float* values) { std::copy_n(values, width, out + row * width); };
 }
 
+// From planes with the edges `from` to planes with the edges `to`.
+void pass_once(const CorrelationPlan& plan, const float* x, float* out, std::int64_t planes, const Edges& from, const Edges& to,
+               bool conjugate) {
+  Passes run(plan.field, planes);
+  run.columns_in(x, from);
+  run.rows_times(plan.response, from, to, conjugate);
+  run.columns_out(to);
+  run.fold_columns(to, copied_to(out, plan.field.width));
+}
+
 void require_arrays(const CorrelationPlan& plan, const char* name, const float* x, const float* out, std::int64_t planes) {
   check::shape({1, planes, plan.field.height, plan.field.width});
   const std::int64_t count = planes * plan.field.height * plan.field.width;
@@ -57,22 +67,12 @@ std::int64_t Correlation::width() const { return plan_->field.width; }
 
 void Correlation::forward(const float* x, float* out, std::int64_t planes) const {
   require_arrays(*plan_, "x", x, out, planes);
-  const Field& field = plan_->field;
-  Passes run(field, planes);
-  run.columns_in(x, field.extended);
-  run.rows_times(plan_->response, field.extended, field.own, false);
-  run.columns_out(field.own);
-  run.fold_columns(field.own, copied_to(out, field.width));
+  pass_once(*plan_, x, out, planes, plan_->field.extended, plan_->field.own, false);
 }
 
 void Correlation::adjoint(const float* u, float* out, std::int64_t planes) const {
   require_arrays(*plan_, "u", u, out, planes);
-  const Field& field = plan_->field;
-  Passes run(field, planes);
-  run.columns_in(u, field.own);
-  run.rows_times(plan_->response, field.own, field.extended, true);
-  run.columns_out(field.extended);
-  run.fold_columns(field.extended, copied_to(out, field.width));
+  pass_once(*plan_, u, out, planes, plan_->field.own, plan_->field.extended, true);
 }
 
 void Correlation::normal(const float* x, float* out, std::int64_t planes) const {

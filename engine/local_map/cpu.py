@@ -23,8 +23,11 @@ Solve = Callable[[Tensor, Tensor, int], Tensor]
 def fused(operator: Operator, settings: LocalMAP, sigmas: Sequence[float]) -> Solve | None:
     """All K steps of `operator` in one call, or None where there are no fused steps."""
     kernel = _kernel(operator)
-    if kernel is None:
-        return None
+    return None if kernel is None else whole(kernel, settings, sigmas)
+
+
+def whole(kernel: Kernel, settings: LocalMAP, sigmas: Sequence[float]) -> Solve:
+    """All K steps of every noise level by one call of compiled code."""
     steps = settings.whole_steps()
 
     def solve(xhat: Tensor, y: Tensor, index: int) -> Tensor:

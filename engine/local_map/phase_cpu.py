@@ -26,22 +26,15 @@ def compiled(operator: PhaseRetrieval, settings: LocalMAP, sigmas: Sequence[floa
     height, width = shape[-2:]
     field = operator.measurement_size(height, width)
     if all(map(is_smooth, field)):
-        whole = _whole_steps(_native.PhaseRetrieval(height, width, *field), settings, sigmas)
-        return Launched(lambda y: even_upper(y).contiguous(), on_host(whole), cpu.describe(), whole=True)
+        phase = _native.PhaseRetrieval(height, width, *field)
+        solve = cpu.whole(
+            lambda xhat, upper, r, k2, eta, steps, out: phase.steps(xhat, upper, r, k2, eta, steps, out=out),
+            settings,
+            sigmas,
+        )
+        return Launched(lambda y: even_upper(y).contiguous(), on_host(solve), cpu.describe(), whole=True)
     between = _steps_around_torch(field, settings, sigmas)
     return Launched(lambda y: even_half(y).contiguous(), on_host(between), f"{cpu.describe()} and torch.fft")
-
-
-def _whole_steps(phase: _native.PhaseRetrieval, settings: LocalMAP, sigmas: Sequence[float]) -> cpu.Solve:
-    steps = settings.whole_steps()
-
-    def solve(xhat: Tensor, upper: Tensor, index: int) -> Tensor:
-        r = settings.r(sigmas[index])
-        k2 = settings.weight(sigmas[index]) / r
-        out = torch.empty_like(xhat, memory_format=torch.contiguous_format)
-        return phase.steps(xhat.contiguous(), upper, r, k2, settings.eta, steps, out=out)
-
-    return solve
 
 
 def _steps_around_torch(field: tuple[int, int], settings: LocalMAP, sigmas: Sequence[float]) -> cpu.Solve:

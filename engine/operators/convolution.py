@@ -58,7 +58,7 @@ class Padded:
 
     def __init__(self, kernel: Tensor, size: tuple[int, int], padding: str) -> None:
         self.size = size
-        kernel, margins = _trimmed(kernel)
+        kernel, margins = trimmed(kernel)
         top, bottom, left, right = margins
         self._extension = Extension(size, margins, padding)
         self._fft = (fast_length(size[0] + top + bottom), fast_length(size[1] + left + right))
@@ -137,9 +137,14 @@ def _compiled(
     kernel: Tensor, size: tuple[int, int], margins: tuple[int, int, int, int], padding: str, fft: tuple[int, int]
 ) -> _native.Correlation:
     top, bottom, left, right = margins
-    response = torch.fft.fft2(kernel, s=fft).conj()[: fft[0] // 2 + 1].resolve_conj()
     rows, columns = sources(size[0], top, bottom, padding), sources(size[1], left, right, padding)
-    return _native.Correlation(*size, rows.tolist(), columns.tolist(), *fft, response.to(torch.complex64).contiguous())
+    return _native.Correlation(*size, rows.tolist(), columns.tolist(), *fft, half_response(kernel, fft))
+
+
+def half_response(kernels: Tensor, fft: tuple[int, int]) -> Tensor:
+    """By what compiled code multiplies a picture's transform in `forward`: [..., fft_height // 2 + 1, fft_width], complex64."""
+    response = torch.fft.fft2(kernels, s=fft).conj()[..., : fft[0] // 2 + 1, :]
+    return response.resolve_conj().to(torch.complex64).contiguous()
 
 
 def _is_plain(x: Tensor) -> bool:
@@ -156,15 +161,17 @@ def _like(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def _trimmed(kernel: Tensor) -> tuple[Tensor, tuple[int, int, int, int]]:
-    """The kernel without its zero border, and how far (top, bottom, left, right) it reaches from its centre.
+def trimmed(kernels: Tensor) -> tuple[Tensor, tuple[int, int, int, int]]:
+    """Kernels [..., h, w] without the zero border of all, and how far (top, bottom, left, right) they reach from their centre.
 
     Kernels are mostly zero around their path, and the FFT grows with their reach.
     """
-    rows, columns = (kernel != 0).any(1).nonzero().flatten(), (kernel != 0).any(0).nonzero().flatten()
-    centre = (kernel.shape[0] // 2, kernel.shape[1] // 2)
+    height, width = kernels.shape[-2:]
+    seen = (kernels != 0).reshape(-1, height, width).any(0)
+    rows, columns = seen.any(1).nonzero().flatten(), seen.any(0).nonzero().flatten()
+    centre = (height // 2, width // 2)
     # The centre stays inside, so that no reach is negative.
     first = (min(int(rows[0]), centre[0]), min(int(columns[0]), centre[1]))
     last = (max(int(rows[-1]), centre[0]), max(int(columns[-1]), centre[1]))
     margins = (centre[0] - first[0], last[0] - centre[0], centre[1] - first[1], last[1] - centre[1])
-    return kernel[first[0] : last[0] + 1, first[1] : last[1] + 1], margins
+    return kernels[..., first[0] : last[0] + 1, first[1] : last[1] + 1], margins

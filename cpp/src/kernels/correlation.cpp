@@ -53,19 +53,6 @@ void multiply_onto(const Panel& z, int64_t count, Factors factors, float sign, c
   }
 }
 
-// Panels of rows, from a spectrum and back to it.
-void take_rows(const HalfSpectrum& spectrum, const SpectrumRows& rows, int64_t length, const Panel& to) {
-  const int64_t at = rows.first * spectrum.stride;
-  turn_in(spectrum.re + at, spectrum.stride, rows.count, rows.columns_in, length, to.re);
-  turn_in(spectrum.im + at, spectrum.stride, rows.count, rows.columns_in, length, to.im);
-}
-
-void give_rows(const Panel& from, const SpectrumRows& rows, int64_t length, const HalfSpectrum& spectrum) {
-  const int64_t at = rows.first * spectrum.stride;
-  turn_out(from.re, spectrum.stride, rows.count, rows.columns_out, length, spectrum.re + at);
-  turn_out(from.im, spectrum.stride, rows.count, rows.columns_out, length, spectrum.im + at);
-}
-
 // A third panel beside those of `work_in`.
 LMAPS_INLINE Panel third_in(float* scratch, int64_t length) {
   const int64_t size = length * kPanel;

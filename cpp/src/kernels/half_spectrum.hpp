@@ -70,5 +70,18 @@ LMAPS_INLINE void turn_out(const float* from, int64_t stride, int64_t rows, int6
   }
 }
 
+// Panels of rows, from a spectrum and back to it.
+inline void take_rows(const HalfSpectrum& spectrum, const SpectrumRows& rows, int64_t length, const Panel& to) {
+  const int64_t at = rows.first * spectrum.stride;
+  turn_in(spectrum.re + at, spectrum.stride, rows.count, rows.columns_in, length, to.re);
+  turn_in(spectrum.im + at, spectrum.stride, rows.count, rows.columns_in, length, to.im);
+}
+
+inline void give_rows(const Panel& from, const SpectrumRows& rows, int64_t length, const HalfSpectrum& spectrum) {
+  const int64_t at = rows.first * spectrum.stride;
+  turn_out(from.re, spectrum.stride, rows.count, rows.columns_out, length, spectrum.re + at);
+  turn_out(from.im, spectrum.stride, rows.count, rows.columns_out, length, spectrum.im + at);
+}
+
 }  // namespace
 }  // namespace lmaps::LMAPS_ISA

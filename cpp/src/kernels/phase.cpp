@@ -78,9 +78,7 @@ void turn_rows(const float* from, int64_t columns, int64_t rows, int64_t length,
 void rows_phase(const FourierPlan& plan, const HalfSpectrum& spectrum, const SpectrumRows& rows, const float* y,
                 float* scratch) {
   Work work = work_in(scratch, plan.length);
-  float *const re = spectrum.re + rows.first * spectrum.stride, *const im = spectrum.im + rows.first * spectrum.stride;
-  turn_in(re, spectrum.stride, rows.count, rows.columns_in, plan.length, work.panel.re);
-  turn_in(im, spectrum.stride, rows.count, rows.columns_in, plan.length, work.panel.im);
+  take_rows(spectrum, rows, plan.length, work.panel);
   fourier(plan, work.panel, work.spare);
   for (int64_t i = 0; i < plan.length * kPanel; i += kLanes) {
     Complexes z = load(work.panel, i);
@@ -88,8 +86,7 @@ void rows_phase(const FourierPlan& plan, const HalfSpectrum& spectrum, const Spe
     store(work.panel, i, z);
   }
   inverse_fourier(plan, work.panel, work.spare);
-  turn_out(work.panel.re, spectrum.stride, rows.count, rows.columns_out, plan.length, re);
-  turn_out(work.panel.im, spectrum.stride, rows.count, rows.columns_out, plan.length, im);
+  give_rows(work.panel, rows, plan.length, spectrum);
 }
 
 void picture_in(const FourierPlan& plan, const PictureColumns& columns, float scale, const float* x, const HalfSpectrum& to,
